@@ -1,0 +1,23 @@
+//! Debian binary packages: what is in one, and how it gets out of its `.deb`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use slipway_images::tree::{Node, TreePath};
+
+/// A package, unpacked. Contents lie in an unpacked-package cache file or in memory; nothing was extracted to disk as files.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Name.
+    pub name: Arc<str>,
+    /// Debian version.
+    pub version: String,
+    /// The fields of `control`, by name as written (`Depends`, `Installed-Size`).
+    pub control: BTreeMap<String, String>,
+    /// `preinst`, `postinst`, `prerm`, `postrm`, `config`, as text.
+    pub scripts: BTreeMap<String, String>,
+    /// Further members of the control archive (`conffiles`, `md5sums`, `triggers`, `shlibs`, …), as text.
+    pub control_files: BTreeMap<String, String>,
+    /// The data archive: canonical paths (merged `/usr`), in archive order. Owners by number as in the archive.
+    pub entries: Vec<(TreePath, Node)>,
+}

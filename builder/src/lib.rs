@@ -1,0 +1,6 @@
+//! From a recipe to a lock, a tree and an image.
+
+pub mod compose;
+pub mod deb;
+pub mod lock;
+pub mod recipe;

@@ -1,0 +1,3 @@
+//! From a recipe to a lock, a tree, an image.
+
+fn main() {}

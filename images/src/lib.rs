@@ -1,0 +1,9 @@
+//! What a Slipway image *is*: the tree of a root, its EROFS image, its verity tree, the unified kernel
+//! image that carries the root hash, the disk they are laid out on and the manifest that names them all.
+//!
+//! This crate holds formats, no policy: it reads and writes what it is handed, never opens a path or a
+//! socket, and never prints.
+
+pub mod content;
+pub mod digest;
+pub mod tree;

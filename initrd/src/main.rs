@@ -1,0 +1,3 @@
+//! Opens the verified root, nothing else.
+
+fn main() {}

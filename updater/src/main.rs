@@ -1,0 +1,3 @@
+//! The agent on the host.
+
+fn main() {}
