@@ -3,4 +3,5 @@
 pub mod compose;
 pub mod deb;
 pub mod lock;
+pub mod progress;
 pub mod recipe;
