@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use slipway_images::checks::{Check, CheckKind, CheckSet};
 use slipway_images::digest::Digest;
 use slipway_images::tree::TreePath;
 
@@ -325,58 +324,3 @@ pub struct DiskSection {
     /// `state-filesystem`: `ext4`, `xfs` or `btrfs`.
     pub state_filesystem: String,
 }
-
-/// A set of checks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CheckSet {
-    /// `[[….check]]` in order.
-    pub checks: Vec<Check>,
-    /// `soak`: how long all must hold after they held first.
-    pub soak: Duration,
-}
-
-/// One check. Serialised into the image as `/usr/lib/slipway/checks.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// A name for reports.
-    pub name: String,
-    /// What is checked.
-    pub what: CheckKind,
-    /// `within`: the deadline, counted from the start of the run.
-    pub within: Duration,
-}
-
-/// What a check looks at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckKind {
-    /// `unit = "docker.service"`: active.
-    Unit(String),
-    /// `no-failed-units = true`: `systemctl --failed` is empty and the system is running.
-    NoFailedUnits,
-    /// `command = ["…"]`: exits 0; `prints` is contained in its output.
-    Command {
-        /// Program and arguments.
-        argv: Vec<String>,
-        /// Text its output must contain.
-        prints: Option<String>,
-    },
-    /// `tcp = "127.0.0.1:22"`: accepts a connection.
-    Tcp(String),
-    /// `http = "http://127.0.0.1/healthz"`: answers 2xx.
-    Http(String),
-    /// `container = "web"`: running under Docker.
-    Container(String),
-    /// `disk = { path = "/var", free = "1G" }`
-    Disk {
-        /// A path on the file system.
-        path: TreePathText,
-        /// Bytes that must be free.
-        free: u64,
-    },
-    /// `clock = true`: the clock is synchronised.
-    Clock,
-}
-
-/// A tree path as text (serialised).
-pub type TreePathText = String;
