@@ -5,3 +5,4 @@ pub mod deb;
 pub mod lock;
 pub mod progress;
 pub mod recipe;
+pub mod store;
