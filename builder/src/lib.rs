@@ -5,4 +5,5 @@ pub mod deb;
 pub mod lock;
 pub mod progress;
 pub mod recipe;
+pub mod report;
 pub mod store;

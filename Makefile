@@ -1,0 +1,58 @@
+# The two commands a newcomer needs: `make image` and `make test`. Both set the machine up first.
+
+RECIPE   ?= recipes/docker-host.toml
+TARGET   := x86_64-unknown-linux-gnu
+STATIC   := target/static/$(TARGET)/release
+SLIPWAY  := target/release/slipway
+# Paths of this machine stay out of the guest's binaries: they are inputs of every image.
+REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
+
+.PHONY: help image test bench check setup build unit vm scenarios fuzz clean
+
+help:
+	@echo 'make image   set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
+	@echo 'make test    set up, all checks and tests'
+	@echo 'make bench   each budget, ours and the peer beside it'
+	@echo 'make check   formatting, lints, licences (no tests)'
+	@echo 'make setup   install what is missing on Debian 12 or 13'
+
+setup:
+	@scripts/setup.sh
+
+build: target/components
+	cargo build --release --locked -p slipway-builder
+
+# initrd and agent run in the image: static, so that they fit any glibc.
+.PHONY: target/components
+target/components:
+	RUSTFLAGS='-C target-feature=+crt-static $(REMAP)' cargo build --release --locked --target $(TARGET) \
+	    --target-dir target/static -p slipway-initrd -p slipway-updater
+	@mkdir -p target/release
+	@for name in slipway-initrd slipway-agent; do \
+	    cmp -s $(STATIC)/$$name target/release/$$name || cp $(STATIC)/$$name target/release/$$name; done
+
+image: setup build
+	$(SLIPWAY) build $(RECIPE)
+	$(SLIPWAY) test $(RECIPE)
+	@echo
+	@echo 'To log in to it yourself:  $(SLIPWAY) run $(RECIPE)'
+
+check:
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
+	else echo 'check: cargo-deny is not installed, licences and bans were not checked'; fi
+
+unit: build
+	cargo test --release --locked --workspace --exclude slipway-tests
+
+vm: build
+	cargo test --release --locked -p slipway-tests -- --test-threads=1 --nocapture
+
+test: setup build check unit vm
+
+bench: setup build
+	@scripts/bench.sh
+
+clean:
+	rm -rf out target
