@@ -7,4 +7,7 @@
 pub mod checks;
 pub mod content;
 pub mod digest;
+pub mod disk;
+pub mod names;
 pub mod tree;
+pub mod version;

@@ -1,0 +1,235 @@
+//! Partition tables, judged by `sfdisk`.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+use slipway_images::disk::{Lba, PartGuid, Partition, PartitionTable, RejectReason, SectorSize, TableCopy, TypeGuid};
+use uuid::uuid;
+
+const ROOT: PartGuid = PartGuid(uuid!("11111111-2222-4333-8444-555555555555"));
+const MIB: u64 = 1 << 20;
+
+/// A sparse disk of 64 MiB whose table `sfdisk` wrote.
+fn foreign_disk(path: &Path) -> File {
+    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    file.set_len(64 * MIB).unwrap();
+    let script = format!(
+        "label: gpt\nlabel-id: 99999999-2222-4333-8444-555555555555\n\
+         start=2048, size=8192, type=uefi, name=esp\n\
+         start=16384, size=32768, type={}, uuid={ROOT}, name=\"edge-web_1.0~rc1\", attrs=\"GUID:60\"\n",
+        TypeGuid::ROOT_X86_64
+    );
+    let mut sfdisk = Command::new("sfdisk");
+    sfdisk.args(["-q", "--no-reread", "--no-tell-kernel"]).arg(path);
+    let mut child = sfdisk.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    file
+}
+
+fn overwrite(file: &mut (impl Write + Seek), offset: u64, bytes: &[u8]) {
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_table_made_by_sfdisk_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = foreign_disk(&folder.path().join("disk"));
+    let table = PartitionTable::read(&mut disk).unwrap();
+    assert_eq!((table.copy, &table.primary_fault, table.sector_size), (TableCopy::Primary, &None, SectorSize::B512));
+    assert_eq!(table.disk_guid, uuid!("99999999-2222-4333-8444-555555555555"));
+    let root = table.find(ROOT).unwrap();
+    assert_eq!((root.number.0, root.start, root.size), (2, 8 * MIB, 16 * MIB));
+    assert_eq!((root.first, root.last), (Lba(16384), Lba(49151)));
+    assert_eq!((root.type_guid, root.name.as_str()), (TypeGuid::ROOT_X86_64, "edge-web_1.0~rc1"));
+    assert_eq!(root.attributes.0, 1 << 60);
+}
+
+#[test]
+fn the_backup_serves_whatever_part_of_the_primary_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = foreign_disk(&folder.path().join("disk"));
+    let whole = PartitionTable::read(&mut disk).unwrap();
+    for (offset, fault) in [(1024 + 60, "table checksum"), (512 + 60, "header checksum"), (512, "no signature")] {
+        overwrite(&mut disk, offset, &[0xa5]);
+        let table = PartitionTable::read(&mut disk).unwrap();
+        assert_eq!((table.copy, &table.partitions), (TableCopy::Backup, &whole.partitions));
+        assert!(table.primary_fault.as_deref().unwrap().contains(fault), "{:?}", table.primary_fault);
+    }
+    overwrite(&mut disk, 64 * MIB - 512 + 80, &[1]);
+    let error = PartitionTable::read(&mut disk).unwrap_err().to_string();
+    assert!(error.contains("primary: no signature; backup: header checksum"), "{error}");
+}
+
+#[test]
+fn a_disk_cut_short_or_grown_without_its_backup_is_judged_by_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = foreign_disk(&folder.path().join("disk"));
+    disk.set_len(32 * MIB).unwrap();
+    let error = PartitionTable::read(&mut disk).unwrap_err().to_string();
+    assert!(error.contains("usable sectors"), "{error}");
+    disk.set_len(128 * MIB).unwrap();
+    assert_eq!(PartitionTable::read(&mut disk).unwrap().partitions.len(), 2);
+}
+
+/// A table built by hand: what `sfdisk` wouldn't write.
+struct Forgery {
+    sector: usize,
+    entries: Vec<[u8; 128]>,
+    claimed_count: Option<u32>,
+    table_lba: u64,
+}
+
+impl Forgery {
+    fn new(sector: usize) -> Self {
+        Self { sector, entries: Vec::new(), claimed_count: None, table_lba: 2 }
+    }
+
+    fn entry(mut self, guid: u128, first: u64, last: u64) -> Self {
+        let mut entry = [0; 128];
+        entry[..16].copy_from_slice(&TypeGuid::VAR.0.to_bytes_le());
+        entry[16..32].copy_from_slice(&uuid::Uuid::from_u128(guid).to_bytes_le());
+        entry[32..40].copy_from_slice(&first.to_le_bytes());
+        entry[40..48].copy_from_slice(&last.to_le_bytes());
+        self.entries.push(entry);
+        self
+    }
+
+    fn device(&self) -> Cursor<Vec<u8>> {
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+        let table = self.entries.concat();
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[8..12].copy_from_slice(&0x0001_0000_u32.to_le_bytes());
+        header[12..16].copy_from_slice(&92_u32.to_le_bytes());
+        header[24..32].copy_from_slice(&1_u64.to_le_bytes());
+        header[40..48].copy_from_slice(&40_u64.to_le_bytes());
+        header[48..56].copy_from_slice(&400_u64.to_le_bytes());
+        header[72..80].copy_from_slice(&self.table_lba.to_le_bytes());
+        let count = self.claimed_count.unwrap_or(u32::try_from(self.entries.len()).unwrap());
+        header[80..84].copy_from_slice(&count.to_le_bytes());
+        header[84..88].copy_from_slice(&128_u32.to_le_bytes());
+        header[88..92].copy_from_slice(&crc.checksum(&table).to_le_bytes());
+        let checksum = crc.checksum(&header);
+        header[16..20].copy_from_slice(&checksum.to_le_bytes());
+        let mut device = vec![0; 500 * self.sector];
+        device[self.sector..][..92].copy_from_slice(&header);
+        device[2 * self.sector..][..table.len()].copy_from_slice(&table);
+        Cursor::new(device)
+    }
+
+    fn read(&self) -> Result<PartitionTable, String> {
+        PartitionTable::read(&mut self.device()).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn sectors_of_4096_bytes_are_recognised() {
+    let table = Forgery::new(4096).entry(1, 40, 49).read().unwrap();
+    assert_eq!(table.sector_size, SectorSize::B4096);
+    assert_eq!((table.partitions[0].start, table.partitions[0].size), (40 * 4096, 10 * 4096));
+}
+
+#[test]
+fn entries_that_make_no_sense_are_set_aside() {
+    let table = Forgery::new(512)
+        .entry(1, 50, 59)
+        .entry(2, 60, 99)
+        .entry(3, 70, 79)
+        .entry(4, 99, 120)
+        .entry(5, 39, 45)
+        .entry(6, 390, 401)
+        .entry(7, 130, 129)
+        .entry(8, 121, 130)
+        .entry(9, 0, u64::MAX)
+        .read()
+        .unwrap();
+    let kept: Vec<u32> = table.partitions.iter().map(|partition| partition.number.0).collect();
+    assert_eq!(kept, [1, 8]);
+    let set_aside: Vec<_> = table.rejected.iter().map(|entry| (entry.number.0, entry.reason)).collect();
+    let (overlap, range) = (RejectReason::Overlap, RejectReason::OutOfRange);
+    assert_eq!(set_aside, [(2, overlap), (3, overlap), (4, overlap), (5, range), (6, range), (7, range), (9, range)]);
+}
+
+#[test]
+fn of_two_partitions_with_one_guid_neither_is_found() {
+    let table = Forgery::new(512).entry(1, 50, 59).entry(1, 60, 69).entry(2, 70, 79).read().unwrap();
+    let find = |guid| table.find(PartGuid(uuid::Uuid::from_u128(guid)));
+    assert!(find(1).unwrap_err().to_string().starts_with("more than one partition"));
+    assert_eq!(find(2).unwrap().number.0, 3);
+    assert!(find(3).unwrap_err().to_string().starts_with("no partition"));
+}
+
+#[test]
+fn tables_beyond_reason_are_refused_before_they_are_read() {
+    for (count, lba) in [(u32::MAX, 2), (8193, 2), (0, 2), (4, 500), (4, u64::MAX), (4, 1)] {
+        let forgery = Forgery { claimed_count: Some(count), table_lba: lba, ..Forgery::new(4096).entry(1, 50, 59) };
+        let error = forgery.read().unwrap_err();
+        assert!(error.contains(&format!("table of {count} entries of 128 bytes at LBA {lba}")), "{error}");
+    }
+}
+
+/// Panics if the table breaks a promise of its own documentation.
+fn check(table: &PartitionTable, size: u64) {
+    let mut by_start: Vec<&Partition> = table.partitions.iter().collect();
+    by_start.sort_by_key(|partition| partition.start);
+    let mut end = 0;
+    for partition in by_start {
+        assert!(partition.start >= end && partition.size > 0);
+        end = partition.start.checked_add(partition.size).unwrap();
+    }
+    assert!(end <= size);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic_or_overstep(
+        places in prop::collection::vec((0_usize..2048, any::<u8>()), 0..6),
+        ranges in prop::collection::vec((0_u64..450, 0_u64..450), 1..8),
+        fix_checksums in any::<bool>(),
+        keep in 0_usize..300_000,
+    ) {
+        let forgery = ranges.iter().fold(Forgery::new(512), |forgery, &(first, last)| forgery.entry(7, first, last));
+        let mut device = forgery.device().into_inner();
+        for (place, byte) in places {
+            device[place] ^= byte;
+        }
+        if fix_checksums {
+            let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+            let table = crc.checksum(&device[1024..1024 + 128 * ranges.len()]);
+            device[600..604].copy_from_slice(&table.to_le_bytes());
+            device[528..532].fill(0);
+            let header = crc.checksum(&device[512..604]);
+            device[528..532].copy_from_slice(&header.to_le_bytes());
+        }
+        device.truncate(keep);
+        let size = device.len() as u64;
+        if let Ok(table) = PartitionTable::read(&mut Cursor::new(device)) {
+            check(&table, size);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_fails_is_told_apart_from_an_empty_one() {
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("bad sector"))
+        }
+    }
+    impl Seek for Failing {
+        fn seek(&mut self, _: SeekFrom) -> std::io::Result<u64> {
+            Ok(MIB)
+        }
+    }
+    let error = PartitionTable::read(&mut Failing).unwrap_err().to_string();
+    assert!(error.contains("primary: can't be read: bad sector"), "{error}");
+    assert!(PartitionTable::read(&mut Cursor::new(Vec::new())).unwrap_err().to_string().contains("no signature"));
+}

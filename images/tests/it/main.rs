@@ -1,0 +1,3 @@
+//! What the formats of this crate are held to, with independent programs as judges.
+
+mod disk;
