@@ -91,7 +91,7 @@ pub struct Repository {
     pub suite: String,
     /// `components`
     pub components: Vec<String>,
-    /// `key`: file with the OpenPGP certificate(s), armoured or binary.
+    /// `key`: file with the `OpenPGP` certificate(s), armoured or binary.
     pub key: PathBuf,
 }
 

@@ -1,0 +1,89 @@
+//! Who watches long work, and how: bars on a terminal, plain lines elsewhere, JSON events, or not at all.
+
+mod bars;
+pub mod errors;
+pub mod format;
+mod json;
+mod lines;
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+
+use slipway_builder::progress::{Event, Phase, Progress};
+
+use bars::Bars;
+use json::JsonEvents;
+use lines::Lines;
+
+/// Whoever watches. Everything goes to stderr; results alone go to stdout.
+pub enum Ui {
+    /// A bar per phase.
+    Bars(Bars),
+    /// A line when a phase begins, one when it ends, and one every ten seconds between.
+    Lines(Lines),
+    /// An object a line.
+    Json(JsonEvents),
+    /// Nothing.
+    Silent,
+}
+
+impl Ui {
+    /// What the flags and the terminal call for.
+    pub fn new(json: bool, quiet: bool, no_progress: bool) -> Self {
+        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        if quiet {
+            Self::Silent
+        } else if json {
+            Self::Json(JsonEvents::new())
+        } else if no_progress || dumb || !io::stderr().is_terminal() {
+            Self::Lines(Lines::new())
+        } else {
+            Self::Bars(Bars::new())
+        }
+    }
+
+    /// Runs `write` with the bars off the screen.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Bars(bars) => bars.suspend(write),
+            _ => write(),
+        }
+    }
+
+    /// Takes the bars off the screen for good.
+    pub fn finish(&self) {
+        if let Self::Bars(bars) = self {
+            bars.finish();
+        }
+    }
+}
+
+impl Progress for Ui {
+    fn event(&self, event: Event<'_>) {
+        match self {
+            Self::Bars(bars) => bars.event(&event),
+            Self::Lines(lines) => lines.event(&event),
+            Self::Json(events) => events.event(&event),
+            Self::Silent => {}
+        }
+    }
+}
+
+/// What a phase is called while it runs.
+fn label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Index => "Reading the package index",
+        Phase::Solve => "Choosing packages",
+        Phase::Fetch => "Fetching packages",
+        Phase::Unpack => "Unpacking",
+        Phase::Compose => "Composing the root",
+        Phase::Seal => "Committing to the store",
+        Phase::Write => "Writing the image",
+        Phase::Boot => "Booting",
+    }
+}
+
+/// Whether a phase counts bytes (else it counts steps).
+fn counts_bytes(phase: Phase) -> bool {
+    matches!(phase, Phase::Index | Phase::Fetch | Phase::Unpack | Phase::Seal | Phase::Write)
+}
