@@ -8,6 +8,7 @@ pub mod checks;
 pub mod content;
 pub mod digest;
 pub mod disk;
+pub mod erofs;
 pub mod names;
 pub mod tree;
 pub mod version;

@@ -1,3 +1,4 @@
 //! What the formats of this crate are held to, with independent programs as judges.
 
 mod disk;
+mod erofs;
