@@ -4,6 +4,7 @@
 //! This crate holds formats, no policy: it reads and writes what it is handed, never opens a path or a
 //! socket, and never prints.
 
+pub mod boot;
 pub mod checks;
 pub mod content;
 pub mod digest;
