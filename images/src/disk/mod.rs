@@ -5,9 +5,17 @@
 //!
 //! [Discoverable Partitions Specification]: https://uapi-group.org/specifications/specs/discoverable_partitions_specification/
 
+mod identity;
+mod layout;
+mod region;
 mod table;
+mod write;
 
+pub use identity::{DiskIdentity, derived_uuid};
+pub use layout::{ALIGNMENT, DiskLayout, DiskSizes, LayoutError, Part, Slot, Span};
+pub use region::Region;
 pub use table::{CopyError, Partition, PartitionTable, RejectReason, Rejected, TableCopy, TableError};
+pub use write::{FilledSlot, WriteTableError, slot_attributes, write_table};
 
 use std::fmt;
 
@@ -28,7 +36,7 @@ impl fmt::Display for Lba {
 pub enum SectorSize {
     /// 512 bytes: nearly every disk, and every image.
     B512,
-    /// 4096 bytes: some NVMe disks.
+    /// 4096 bytes: some NVM Express disks.
     B4096,
 }
 

@@ -234,11 +234,13 @@ fn read_copy_in(
     if place == 0 || place >= sectors {
         return Err(CopyError::Signature);
     }
-    let mut sector = [0; SectorSize::B4096.bytes() as usize];
-    let sector = &mut sector[..sector_size.bytes() as usize];
+    let mut sector = match sector_size {
+        SectorSize::B512 => vec![0; 512],
+        SectorSize::B4096 => vec![0; 4096],
+    };
     device.seek(SeekFrom::Start(place * sector_size.bytes()))?;
-    device.read_exact(sector)?;
-    let header = Header::parse(sector, Lba(place), sectors)?;
+    device.read_exact(&mut sector)?;
+    let header = Header::parse(&sector, Lba(place), sectors)?;
     let table = header.read_table(device, sector_size, sectors)?;
 
     let mut partitions = Vec::new();

@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
-use slipway_images::disk::{Lba, PartGuid, Partition, PartitionTable, RejectReason, SectorSize, TableCopy, TypeGuid};
+use slipway_images::disk::{
+    Attributes, DiskIdentity, DiskLayout, DiskSizes, FilledSlot, Lba, Part, PartGuid, Partition, PartitionTable,
+    RejectReason, SectorSize, Slot, TableCopy, TypeGuid, write_table,
+};
 use uuid::uuid;
 
 const ROOT: PartGuid = PartGuid(uuid!("11111111-2222-4333-8444-555555555555"));
@@ -232,4 +235,104 @@ fn a_device_that_fails_is_told_apart_from_an_empty_one() {
     let error = PartitionTable::read(&mut Failing).unwrap_err().to_string();
     assert!(error.contains("primary: can't be read: bad sector"), "{error}");
     assert!(PartitionTable::read(&mut Cursor::new(Vec::new())).unwrap_err().to_string().contains("no signature"));
+}
+
+/// An image's disk with an empty ESP and roots.
+fn own_disk(path: &Path) -> (File, DiskLayout) {
+    let layout = DiskLayout::plan(DiskSizes { disk: 600 * MIB, esp: 64 * MIB, slot: 200 * MIB }).unwrap();
+    let mut file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    file.set_len(layout.disk_bytes()).unwrap();
+    let label = "edge-web_2026.11.22".parse().unwrap();
+    let identity = DiskIdentity::derive(&label);
+    let slot = FilledSlot { label, root: ROOT, verity: uuid!("66666666-2222-4333-8444-555555555555").into() };
+    write_table(&mut file, layout, &identity, &slot).unwrap();
+    (file, layout)
+}
+
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn sfdisk_finds_no_fault_with_our_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let (mut disk, layout) = own_disk(&path);
+    let verdict = output_of(Command::new("sfdisk").arg("--verify").arg(&path));
+    assert!(verdict.contains("No errors detected"), "{verdict}");
+    assert!(!verdict.contains("warning") && !verdict.contains("unused gaps"), "{verdict}");
+
+    let dump = output_of(Command::new("sfdisk").arg("--json").arg(&path));
+    let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
+    let table = PartitionTable::read(&mut disk).unwrap();
+    assert_eq!(dump["partitiontable"]["id"], table.disk_guid.to_string().to_uppercase());
+    let partitions = dump["partitiontable"]["partitions"].as_array().unwrap();
+    assert_eq!(partitions.len(), Part::ALL.len());
+    for ((theirs, ours), part) in partitions.iter().zip(&table.partitions).zip(Part::ALL) {
+        assert_eq!(theirs["start"], layout.span(part).first.0);
+        assert_eq!(theirs["size"], layout.span(part).len() / 512);
+        assert_eq!(theirs["type"], part.type_guid().to_string().to_uppercase());
+        assert_eq!(theirs["uuid"], ours.guid.to_string().to_uppercase());
+        assert_eq!(theirs["name"], ours.name);
+    }
+    assert_eq!(partitions[1]["attrs"], "GUID:60");
+    assert_eq!(partitions[3]["attrs"], "GUID:60,63");
+}
+
+#[test]
+fn both_copies_of_our_table_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut disk, layout) = own_disk(&folder.path().join("disk"));
+    let primary = PartitionTable::read(&mut disk).unwrap();
+    assert!(primary.rejected.is_empty());
+    let root = primary.find(ROOT).unwrap();
+    assert_eq!(
+        (root.number, root.start),
+        (Part::Root(Slot::A).number(), layout.span(Part::Root(Slot::A)).bytes().start)
+    );
+    assert_eq!(root.name, "edge-web_2026.11.22");
+    let empty = &primary.partitions[3];
+    assert_eq!(empty.name, "_empty");
+    assert!(empty.attributes.contains(Attributes::NO_AUTO));
+
+    overwrite(&mut disk, 512, &[0; 512]);
+    let backup = PartitionTable::read(&mut disk).unwrap();
+    assert_eq!(backup.copy, TableCopy::Backup);
+    assert_eq!((backup.partitions, backup.disk_guid), (primary.partitions, primary.disk_guid));
+}
+
+#[test]
+fn the_same_image_gives_the_same_table_and_hardly_any_of_it_is_data() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("1"), folder.path().join("2"));
+    let (disk, _) = own_disk(&first);
+    own_disk(&second);
+    assert!(std::fs::read(&first).unwrap() == std::fs::read(&second).unwrap());
+    assert!(disk.metadata().unwrap().blocks() * 512 < MIB);
+}
+
+#[test]
+fn systemd_repart_adds_a_state_partition_and_leaves_the_rest_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let (mut disk, layout) = own_disk(&path);
+    disk.set_len(layout.disk_bytes() + 500 * MIB).unwrap();
+    let before = PartitionTable::read(&mut disk).unwrap();
+    let definitions = folder.path().join("repart.d");
+    std::fs::create_dir(&definitions).unwrap();
+    std::fs::write(definitions.join("50-state.conf"), "[Partition]\nType=var\nLabel=state\n").unwrap();
+    let mut repart = Command::new("systemd-repart");
+    repart.args(["--dry-run=no"]).arg("--definitions").arg(&definitions).arg(&path);
+    output_of(&mut repart);
+
+    let after = PartitionTable::read(&mut disk).unwrap();
+    assert_eq!(after.partitions[..5], before.partitions);
+    let state = &after.partitions[5];
+    assert_eq!((state.type_guid, state.name.as_str()), (TypeGuid::VAR, "state"));
+    assert!(state.size > 500 * MIB);
 }
