@@ -1,0 +1,7 @@
+//! Integration tests of keys and signatures.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[cfg(feature = "openpgp")]
+mod gpg;
+#[cfg(feature = "openpgp")]
+mod openpgp;
