@@ -1,9 +1,17 @@
 //! Debian binary packages: what is in one, and how it gets out of its `.deb`.
 
+pub mod ar;
+mod cache;
+mod entries;
+pub mod unpack;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slipway_images::tree::{Node, TreePath};
+
+pub use cache::UnpackedCache;
+pub use unpack::{DebError, unpack_all};
 
 /// A package, unpacked. Contents lie in an unpacked-package cache file or in memory; nothing was extracted to disk as files.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The parts of a maintainer script that debhelper wrote, told from those that a person wrote.
 //!
 //! debhelper puts what it adds between `# Automatically added by TOOL/VERSION` and `# End automatically added section`
-//! (dh_installdeb(1), section "substitution in maintainer scripts").
+//! (`dh_installdeb(1)`, section "substitution in maintainer scripts").
 
 use crate::deb::Package;
 
@@ -33,16 +33,16 @@ pub fn split(script: &str) -> Parts {
     let mut open: Option<(String, Section)> = None;
     for line in script.lines() {
         open = match open {
-            None => match line.trim().strip_prefix(BEGIN) {
-                Some(by) => {
+            None => {
+                let opened = line.trim().strip_prefix(BEGIN).map(|by| {
                     let tool = by.split('/').next().unwrap_or(by).trim().to_owned();
-                    Some((line.to_owned(), Section { tool, lines: Vec::new() }))
-                }
-                None => {
+                    (line.to_owned(), Section { tool, lines: Vec::new() })
+                });
+                if opened.is_none() {
                     parts.rest.push(line.to_owned());
-                    None
                 }
-            },
+                opened
+            }
             Some((_, section)) if line.trim() == END => {
                 parts.sections.push(section);
                 None
@@ -61,7 +61,7 @@ pub fn split(script: &str) -> Parts {
 }
 
 /// The system units that a fresh installation of `package` would enable, in the order of its `postinst`, each once:
-/// those named by `deb-systemd-helper … was-enabled 'X'` and not guarded by `debian-installed 'X'` (dh_installsystemd
+/// those named by `deb-systemd-helper … was-enabled 'X'` and not guarded by `debian-installed 'X'` (`dh_installsystemd`
 /// `--no-enable`). Presets are not looked at: whoever enables them filters by those.
 pub fn units_to_enable(package: &Package) -> Vec<String> {
     enabled_in(package, &["dh_installsystemd", "dh_systemd_enable"], false)
