@@ -12,4 +12,5 @@ pub mod disk;
 pub mod erofs;
 pub mod names;
 pub mod tree;
+pub mod verity;
 pub mod version;

@@ -2,3 +2,4 @@
 
 mod disk;
 mod erofs;
+mod verity;
