@@ -7,10 +7,12 @@
 pub mod boot;
 pub mod checks;
 pub mod content;
+pub mod cpio;
 pub mod digest;
 pub mod disk;
 pub mod erofs;
 pub mod names;
 pub mod tree;
+pub mod uki;
 pub mod verity;
 pub mod version;

@@ -1,5 +1,7 @@
 //! What the formats of this crate are held to, with independent programs as judges.
 
+mod cpio;
 mod disk;
 mod erofs;
+mod uki;
 mod verity;
