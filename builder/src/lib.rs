@@ -1,5 +1,6 @@
 //! From a recipe to a lock, a tree and an image.
 
+pub mod archive;
 pub mod build;
 pub mod compose;
 pub mod deb;

@@ -2,3 +2,5 @@
 //! additions, pruning, and the checks that find what is broken.
 
 pub mod scripts;
+
+pub mod effects;
