@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::disk::PartGuid;
+use crate::verity::RootHash;
 
 /// The initrd's list of kernel modules, in the order in which they are loaded: one file name per line, of
 /// [`INITRD_MODULE_FOLDER`]. A line that begins with `-` names a module whose failure is only a warning.
@@ -83,7 +83,7 @@ pub struct BootFacts {
     /// The slot that runs.
     pub slot: SlotName,
     /// The root hash that the kernel checks every block of the root against.
-    pub root_hash: Digest,
+    pub root_hash: RootHash,
     /// Number of the root partition that runs.
     pub root_partition: u32,
     /// All partitions by their use.
@@ -125,7 +125,7 @@ mod tests {
         let facts = BootFacts {
             disk: "vda".into(),
             slot: SlotName::A,
-            root_hash: Digest::of(b""),
+            root_hash: RootHash::from_bytes([7; 32]),
             root_partition: 2,
             partitions: BootPartitions { root_a: Some(root), ..BootPartitions::default() },
             gpt_used: GptUsed::Backup,

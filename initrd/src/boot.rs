@@ -10,14 +10,14 @@ use rustix::time::{ClockId, clock_gettime};
 use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts};
 use slipway_images::disk::PartGuid;
 
-use crate::cmdline::RootHash;
+use crate::cmdline;
 use crate::efi::BootedFrom;
 use crate::failure::{BootError, Context as _, Severity, say};
 use crate::machine_id::{MachineId, REPART_DROP_IN, new_state_guid, repart_drop_in};
 use crate::pick::{gpt_used, layout, partitions};
 use crate::root::{self, ETC_UPPER};
 use crate::scan::{add_missing_partitions, partition_device, partition_name, wait_for_disk};
-use crate::verity::{BLOCK, Tree};
+use crate::verity::{START, Tree};
 use crate::{dm, modules, tell};
 
 /// The name of the verified device, as systemd's own generators call it.
@@ -33,7 +33,7 @@ pub fn open_root() -> Result<(), BootError> {
     let initrd_started_ms = milliseconds_since_start();
     root::mount_kernel_file_systems()?;
     let cmdline = fs::read_to_string("/proc/cmdline").at("read", "/proc/cmdline")?;
-    let root_hash = RootHash::from_cmdline(&cmdline)?;
+    let root_hash = cmdline::root_hash(&cmdline)?;
     modules::load_all()?;
     let booted = read_efivars();
 
@@ -42,10 +42,11 @@ pub fn open_root() -> Result<(), BootError> {
     let layout = layout(&disk, root_hash)?;
     let (data, hashes) = (partition_device(&disk, layout.root)?, partition_device(&disk, layout.verity)?);
 
-    let mut start = [0; 2 * BLOCK];
+    let mut start = [0; START];
     let mut verity = File::open(&hashes.node).at("open the verity partition", &hashes.node)?;
     verity.read_exact(&mut start).at("read the verity partition", &hashes.node)?;
-    let tree = Tree::open(&hashes.node.to_string_lossy(), &start, layout.root.size, root_hash)?;
+    let tree = Tree::open(&start, layout.root.size, root_hash)
+        .map_err(|source| BootError::Verity { partition: hashes.node.clone(), source })?;
     let control = File::options().read(true).write(true).open(dm::CONTROL).at("open", dm::CONTROL)?;
     let targets = tree.targets(&data.number, &hashes.number, root_hash);
     let device = dm::create(&control, DEVICE_NAME, &tree.dm_uuid(DEVICE_NAME), &targets)
@@ -62,7 +63,7 @@ pub fn open_root() -> Result<(), BootError> {
     let mut facts = BootFacts {
         disk: disk.name.clone(),
         slot: layout.slot,
-        root_hash: root_hash.digest(),
+        root_hash,
         root_partition: layout.root.number.0,
         partitions: partitions(&disk, |partition| partition_name(&disk, partition)),
         gpt_used: gpt_used(&disk),

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::system::RebootCommand;
+use slipway_images::verity::VerityError;
 
 use crate::cmdline::CmdlineError;
 use crate::pick::PickError;
-use crate::verity::VerityError;
 
 /// How long the line stays before the restart.
 const TIME_TO_READ: Duration = Duration::from_secs(3);
@@ -37,8 +37,13 @@ pub enum BootError {
     #[error(transparent)]
     Pick(#[from] PickError),
     /// The hash tree.
-    #[error(transparent)]
-    Verity(#[from] VerityError),
+    #[error("hash tree on {partition}: {source}")]
+    Verity {
+        /// The verity partition.
+        partition: PathBuf,
+        /// What is wrong.
+        source: VerityError,
+    },
     /// The partition is in the table, and the kernel has no device for it.
     #[error("{disk} has partition {number} and the kernel made no device for it")]
     NoDevice {

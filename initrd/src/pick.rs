@@ -2,8 +2,8 @@
 
 use slipway_images::boot::{BootPartition, BootPartitions, GptUsed, SlotName};
 use slipway_images::disk::{PartGuid, Partition, PartitionTable, TableCopy, TypeGuid};
+use slipway_images::verity::RootHash;
 
-use crate::cmdline::RootHash;
 use crate::efi::{BootedFrom, PciAddress};
 
 /// A disk with a partition table that could be read.
@@ -114,7 +114,7 @@ pub fn none_found(disks: &[Disk], booted: &BootedFrom, root: RootHash) -> PickEr
     };
     match booted.esp {
         Some(esp) => PickError::NoBootDisk { esp, seen },
-        None => PickError::NoDisk { root: root.root_guid(), verity: root.verity_guid(), seen },
+        None => PickError::NoDisk { root: root.root_part_guid().into(), verity: root.verity_part_guid().into(), seen },
     }
 }
 
@@ -135,7 +135,7 @@ pub struct Layout<'a> {
 pub fn layout(disk: &Disk, root: RootHash) -> Result<Layout<'_>, PickError> {
     let find =
         |what, guid| disk.table.find(guid).map_err(|_| PickError::Partition { disk: disk.name.clone(), what, guid });
-    let (root, verity) = (find("root", root.root_guid())?, find("verity", root.verity_guid())?);
+    let (root, verity) = (find("root", root.root_part_guid().into())?, find("verity", root.verity_part_guid().into())?);
     let slot = match of_type(disk, TypeGuid::ROOT_X86_64).position(|partition| partition == root) {
         Some(0) => SlotName::A,
         Some(1) => SlotName::B,
@@ -177,7 +177,7 @@ fn holds(disk: &Disk, guid: PartGuid) -> bool {
 }
 
 fn holds_root(disk: &Disk, root: RootHash) -> bool {
-    holds(disk, root.root_guid()) && holds(disk, root.verity_guid())
+    holds(disk, root.root_part_guid().into()) && holds(disk, root.verity_part_guid().into())
 }
 
 /// Whether the PCI functions in a sysfs path are those of the firmware's device path. An empty one says nothing.

@@ -10,7 +10,7 @@ use super::*;
 const HEX: &str = "0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210";
 
 fn root() -> RootHash {
-    RootHash::from_cmdline(&format!("roothash={HEX}")).unwrap()
+    HEX.parse().unwrap()
 }
 
 fn guid(number: u128) -> PartGuid {
@@ -51,8 +51,8 @@ fn image(name: &str, pci: &str) -> Disk {
         (TypeGuid::ESP, guid(1)),
         (TypeGuid::ROOT_X86_64, guid(2)),
         (TypeGuid::ROOT_VERITY_X86_64, guid(3)),
-        (TypeGuid::ROOT_X86_64, root().root_guid()),
-        (TypeGuid::ROOT_VERITY_X86_64, root().verity_guid()),
+        (TypeGuid::ROOT_X86_64, root().root_part_guid().into()),
+        (TypeGuid::ROOT_VERITY_X86_64, root().verity_part_guid().into()),
     ];
     disk(name, pci, &partitions)
 }
@@ -114,7 +114,10 @@ fn the_slot_is_a_position() {
 
 #[test]
 fn a_root_of_another_type_is_no_slot() {
-    let odd = [(TypeGuid::VAR, root().root_guid()), (TypeGuid::ROOT_VERITY_X86_64, root().verity_guid())];
+    let odd = [
+        (TypeGuid::VAR, root().root_part_guid().into()),
+        (TypeGuid::ROOT_VERITY_X86_64, root().verity_part_guid().into()),
+    ];
     let disk = disk("vda", "0000:00:03.0", &odd);
     assert!(matches!(layout(&disk, root()), Err(PickError::NoSlot { .. })));
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use slipway_images::disk::{Partition, PartitionTable, TableCopy};
+use slipway_images::verity::RootHash;
 
-use crate::cmdline::RootHash;
 use crate::efi::BootedFrom;
 use crate::failure::{BootError, Context as _, Severity, say};
 use crate::pick::{Disk, Pick, PickError, none_found, pick};

@@ -49,8 +49,8 @@ pub fn summary(facts: &BootFacts) -> String {
 #[cfg(test)]
 mod tests {
     use slipway_images::boot::{BootPartitions, GptUsed, SlotName};
-    use slipway_images::digest::Digest;
     use slipway_images::disk::PartGuid;
+    use slipway_images::verity::RootHash;
 
     use super::*;
 
@@ -69,7 +69,7 @@ mod tests {
         let facts = BootFacts {
             disk: "vda".into(),
             slot: SlotName::A,
-            root_hash: Digest::of(b"abc"),
+            root_hash: RootHash::from_bytes([0xba; 32]),
             root_partition: 2,
             partitions,
             gpt_used: GptUsed::Primary,
@@ -88,6 +88,6 @@ KERNELS=="vda", ENV{DEVTYPE}=="partition", ENV{ID_PART_ENTRY_TYPE}=="4d21b016-b5
 LABEL="slipway_end"
 "#;
         assert_eq!(udev_rules(&facts), expected);
-        assert_eq!(summary(&facts), "root of slot a on vda, root hash ba7816bf8f01cfea…, in 345 ms");
+        assert_eq!(summary(&facts), "root of slot a on vda, root hash babababababababa…, in 345 ms");
     }
 }
