@@ -2,10 +2,12 @@
 
 pub mod archive;
 pub mod build;
+pub mod calendar;
 pub mod compose;
 pub mod deb;
 pub mod lock;
 pub mod progress;
 pub mod recipe;
 pub mod report;
+pub mod sbom;
 pub mod store;

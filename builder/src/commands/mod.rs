@@ -1,6 +1,9 @@
 //! One file per subcommand: an `Args` struct and its `run`. This file only names them.
 
 mod completions;
+mod diff;
+mod gc;
+mod log;
 mod man;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +26,12 @@ pub struct Cli {
 /// The subcommands, in the order that help lists them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List the builds in the store
+    Log(log::Args),
+    /// Show what two builds differ in
+    Diff(diff::Args),
+    /// Free what old builds hold in the store
+    Gc(gc::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Write the manual pages
@@ -33,6 +42,9 @@ impl Command {
     /// Does it.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Log(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
+            Self::Gc(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }
