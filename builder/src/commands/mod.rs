@@ -1,10 +1,12 @@
 //! One file per subcommand: an `Args` struct and its `run`. This file only names them.
 
+mod check;
 mod completions;
 mod diff;
 mod gc;
 mod log;
 mod man;
+mod schema;
 
 use clap::{Parser, Subcommand};
 
@@ -26,12 +28,16 @@ pub struct Cli {
 /// The subcommands, in the order that help lists them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Read a recipe and say what is wrong with it, or what it comes to
+    Check(check::Args),
     /// List the builds in the store
     Log(log::Args),
     /// Show what two builds differ in
     Diff(diff::Args),
     /// Free what old builds hold in the store
     Gc(gc::Args),
+    /// Print the JSON Schema of recipes, for editors
+    Schema(schema::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Write the manual pages
@@ -42,9 +48,11 @@ impl Command {
     /// Does it.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Check(args) => args.run(context),
             Self::Log(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),
+            Self::Schema(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }

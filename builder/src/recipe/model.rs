@@ -1,18 +1,23 @@
 //! A recipe once it is read, merged with what it extends, and found valid.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
 
 pub use slipway_images::checks::{Check, CheckKind, CheckSet};
 use slipway_images::digest::Digest;
 use slipway_images::tree::TreePath;
 
 /// A valid recipe. Paths to files of the user are absolute; everything else is as written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Recipe {
     /// The file that was read; the lock lies beside it.
+    #[serde(skip)]
     pub path: PathBuf,
     /// SHA-256 over the meaning of the merged recipe (not its comments or layout), without the content of local files.
+    #[serde(skip)]
     pub digest: Digest,
     /// `[image]`
     pub image: ImageSection,
@@ -59,7 +64,7 @@ pub struct Recipe {
 }
 
 /// `[image]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ImageSection {
     /// `id`: `[a-z0-9][a-z0-9-]*`, at most 32 characters. Goes to `IMAGE_ID`, file names, partition labels.
     pub id: String,
@@ -72,7 +77,7 @@ pub struct ImageSection {
 }
 
 /// `[archive]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ArchiveSection {
     /// `suites`, such as `trixie`, `trixie-updates`, `trixie-security`.
     pub suites: Vec<String>,
@@ -81,7 +86,7 @@ pub struct ArchiveSection {
 }
 
 /// `[[repository]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Repository {
     /// `name`: as the lock calls it.
     pub name: String,
@@ -96,7 +101,7 @@ pub struct Repository {
 }
 
 /// `[packages]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct PackageSection {
     /// `add`: what is asked for; each `name`, or `name=version`, or `name/suite`.
     pub add: Vec<String>,
@@ -109,7 +114,7 @@ pub struct PackageSection {
 }
 
 /// `[prune]`: globs over tree paths (`*` within a part, `**` across parts). A kept path wins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct PruneSection {
     /// `drop`
     pub drop: Vec<String>,
@@ -118,7 +123,7 @@ pub struct PruneSection {
 }
 
 /// `[kernel]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct KernelSection {
     /// `package`: the package, meta or real, that brings `/boot/vmlinuz-*`.
     pub package: String,
@@ -131,7 +136,7 @@ pub struct KernelSection {
 }
 
 /// `[boot]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct BootSection {
     /// `package`: what brings systemd-boot and the EFI stub; not installed in the root. Default `systemd-boot-efi`.
     pub package: String,
@@ -140,7 +145,7 @@ pub struct BootSection {
 }
 
 /// Owner and mode of something the recipe makes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ownership {
     /// `owner`: name or number. Default `root`.
     pub owner: String,
@@ -151,9 +156,10 @@ pub struct Ownership {
 }
 
 /// `[[file]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FileEntry {
     /// `path` in the image.
+    #[serde(serialize_with = "as_text")]
     pub path: TreePath,
     /// Where the bytes come from.
     pub source: FileSource,
@@ -162,7 +168,7 @@ pub struct FileEntry {
 }
 
 /// Where the bytes of a `[[file]]` come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum FileSource {
     /// `content = "…"`
     Inline(String),
@@ -171,7 +177,7 @@ pub enum FileSource {
 }
 
 /// `[[download]]`: a file or archive by URL and digest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Download {
     /// `url` (http, https, file).
     pub url: String,
@@ -184,13 +190,14 @@ pub struct Download {
 }
 
 /// What becomes of a `[[download]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum DownloadTarget {
     /// `path`: one file.
-    File(TreePath),
+    File(#[serde(serialize_with = "as_text")] TreePath),
     /// `extract`: a tar archive (plain, gzip, xz, zstd), unpacked into this folder without its first `strip` path parts.
     Extract {
         /// The folder.
+        #[serde(serialize_with = "as_text")]
         folder: TreePath,
         /// How many leading parts of each member's path are taken off.
         strip: usize,
@@ -198,25 +205,27 @@ pub enum DownloadTarget {
 }
 
 /// `[[directory]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DirectoryEntry {
     /// `path`
+    #[serde(serialize_with = "as_text")]
     pub path: TreePath,
     /// Owner, mode (default 0755).
     pub ownership: Ownership,
 }
 
 /// `[[link]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LinkEntry {
     /// `path`
+    #[serde(serialize_with = "as_text")]
     pub path: TreePath,
     /// `target`: text of the link.
     pub target: String,
 }
 
 /// `[[user]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct User {
     /// `name`
     pub name: String,
@@ -227,8 +236,10 @@ pub struct User {
     /// `groups`: further groups.
     pub groups: Vec<String>,
     /// `home`; default `/var/home/NAME`, made at boot by tmpfiles.
+    #[serde(serialize_with = "as_text")]
     pub home: TreePath,
     /// `shell`; default `/bin/bash`.
+    #[serde(serialize_with = "as_text")]
     pub shell: TreePath,
     /// `password-hash` in crypt(5) form; default locked. There is never a default password.
     pub password_hash: Option<String>,
@@ -237,7 +248,7 @@ pub struct User {
 }
 
 /// `[[group]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Group {
     /// `name`
     pub name: String,
@@ -246,7 +257,7 @@ pub struct Group {
 }
 
 /// `[units]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct UnitSection {
     /// `enable`
     pub enable: Vec<String>,
@@ -257,7 +268,7 @@ pub struct UnitSection {
 }
 
 /// `[[drop-in]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DropIn {
     /// `unit`
     pub unit: String,
@@ -268,7 +279,7 @@ pub struct DropIn {
 }
 
 /// `[[container]]`: an image that the root carries, under `/usr/share/slipway/containers/NAME.tar`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Container {
     /// `name`: also its reference, `NAME:latest`.
     pub name: String,
@@ -289,7 +300,7 @@ pub struct Container {
 }
 
 /// Where the image of a container comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum ContainerImage {
     /// `image`: an OCI layout (folder or tar) or a `docker save` archive, absolute path.
     Local(PathBuf),
@@ -298,7 +309,7 @@ pub enum ContainerImage {
 }
 
 /// `[[accept-script]]`: a maintainer script that the user has read and takes responsibility for not running.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct AcceptedScript {
     /// `package`
     pub package: String,
@@ -311,7 +322,7 @@ pub struct AcceptedScript {
 }
 
 /// `[disk]`; sizes in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DiskSection {
     /// `size` of `disk.raw`. Sparse; the state partition takes the rest at first boot.
     pub size: u64,
@@ -323,4 +334,8 @@ pub struct DiskSection {
     pub headroom_percent: u32,
     /// `state-filesystem`: `ext4`, `xfs` or `btrfs`.
     pub state_filesystem: String,
+}
+
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

@@ -24,6 +24,10 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
 
 fn as_text(error: &anyhow::Error) -> String {
     match error.downcast_ref::<RecipeError>() {
+        Some(recipe) if recipe.problems().iter().all(|problem| problem.place.is_none()) => {
+            let lines: Vec<String> = recipe.problems().iter().map(|problem| format!("error: {problem}\n")).collect();
+            lines.concat()
+        }
         Some(recipe) => recipe.problems().iter().map(rendered).collect::<Vec<_>>().join("\n") + &tally(recipe),
         None => format!("error: {}\n", causes(error).join(": ")),
     }
