@@ -315,34 +315,25 @@ impl Office<'_> {
             GroupOf::Id(gid) => Some(*gid),
             GroupOf::Named(group) => Some(self.gid_of(group).ok_or_else(|| unknown(group))?),
         };
-        let wanted = uid.or_else(|| self.pins.0.get(name).copied());
-        let uid = match wanted {
+        let fixed = uid.is_some();
+        let uid = match uid.or_else(|| self.pins.0.get(name).copied()) {
             Some(uid) => uid,
             None => self.free_id(name, numbering, gid.filter(|_| matches!(group, GroupOf::Own)))?,
         };
-        if wanted.is_none() || !self.is_fixed(name, wanted) {
-            // Fixed ids need no pin; all others do, also those that a pin gave.
+        if !fixed {
+            self.accounts.pinned_users.insert(name.to_owned(), uid);
         }
-        let gid = match gid {
-            Some(gid) => gid,
-            None => {
-                let own = self.pins.1.get(name).copied().unwrap_or(uid);
-                self.add_group(name, Some(own), numbering, false)?;
-                if self.needs_pin_of_group(name) {
-                    self.accounts.pinned_groups.insert(name.to_owned(), own);
-                }
-                own
-            }
+        if let Some(gid) = gid {
+            return Ok((uid, gid));
+        }
+        let is_free = !self.accounts.groups.iter().any(|group| group.gid == uid);
+        let own = match self.pins.1.get(name) {
+            Some(pin) => *pin,
+            None if is_free => uid,
+            None => self.free_id(name, numbering, None)?,
         };
-        Ok((uid, gid))
-    }
-
-    fn is_fixed(&self, _: &str, _: Option<u32>) -> bool {
-        true
-    }
-
-    fn needs_pin_of_group(&self, _: &str) -> bool {
-        true
+        self.add_group(name, Some(own), numbering, !fixed || own != uid)?;
+        Ok((uid, own))
     }
 
     fn add_user(&mut self, user: Account) -> Result<(), AccountError> {

@@ -1,127 +1,118 @@
-//! Alternatives, from the `update-alternatives --install` lines of the packages' postinst scripts (`man
-//! update-alternatives`): the highest priority wins, and brings its slaves. Slaves whose file isn't in the tree are left
-//! out, as dpkg leaves them out.
+//! Alternatives: the links that `update-alternatives --install` in postinst scripts asks for; of several for one name the
+//! highest priority wins.
+//!
+//! The links point straight to the program, not through `/etc/alternatives`: nothing in the image could change them.
 
 use std::collections::BTreeMap;
 
-use slipway_images::tree::{RootTree, TreePath};
+use slipway_images::tree::TreePath;
 
-use super::error::{EffectError, put_link};
-use crate::deb::Package;
+use super::Stage;
+use crate::compose::ComposeError;
 
-const NAME: &str = "alternatives";
-
-/// One `--install`, or one of its `--slave`s.
+/// `--install LINK NAME PATH PRIORITY` with its `--slave LINK NAME PATH`s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
     link: String,
-    name: String,
-    target: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Alternative {
-    master: Choice,
+    path: String,
     priority: i64,
-    slaves: Vec<Choice>,
+    slaves: Vec<(String, String)>,
 }
 
-/// Links each alternative of `packages` to the best that the tree has.
-pub fn apply(tree: &mut RootTree, packages: &[Package]) -> Result<(), EffectError> {
-    let mut best: BTreeMap<String, Alternative> = BTreeMap::new();
-    for package in packages {
-        let script = package.scripts.get("postinst").map_or("", String::as_str);
-        for alternative in parse(script) {
-            if !is_there(tree, &alternative.master.target) {
-                continue;
-            }
-            match best.get(&alternative.master.name) {
-                Some(rival) if rival.priority >= alternative.priority => {}
-                _ => {
-                    best.insert(alternative.master.name.clone(), alternative);
-                }
+pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
+    let mut best: BTreeMap<String, Choice> = BTreeMap::new();
+    for package in stage.inputs.packages {
+        let Some(script) = package.scripts.get("postinst") else { continue };
+        for choice in parse(script) {
+            let is_there = stage.has(&choice.path)?;
+            let wins = best.get(&choice.link).is_none_or(|known| known.priority < choice.priority);
+            if is_there && wins {
+                best.insert(choice.link.clone(), choice);
             }
         }
     }
-    for alternative in best.into_values() {
-        for choice in std::iter::once(&alternative.master).chain(&alternative.slaves) {
-            if is_there(tree, &choice.target) {
-                let selected = format!("/etc/alternatives/{}", choice.name);
-                put_link(tree, &selected, &choice.target, NAME)?;
-                put_link(tree, &choice.link, &selected, NAME)?;
-            }
+    for choice in best.into_values() {
+        put(stage, &choice.link, &choice.path)?;
+        for (link, path) in &choice.slaves {
+            put(stage, link, path)?;
         }
     }
     Ok(())
 }
 
-fn is_there(tree: &RootTree, path: &str) -> bool {
-    TreePath::new(path).is_ok_and(|path| tree.resolve(&path).is_some())
+fn put(stage: &mut Stage<'_>, link: &str, path: &str) -> Result<(), ComposeError> {
+    // `/bin/more` and `/usr/bin/more` are one file: links are made in `/usr`.
+    let (Some((target, _)), Some(at)) = (stage.tree.resolve(&TreePath::new(path)?), canonical(stage, link)?) else {
+        return Ok(());
+    };
+    if stage.tree.contains(&at) || target == at {
+        return Ok(());
+    }
+    let text = if target.parent() == at.parent() { target.name().to_owned() } else { target.as_str().to_owned() };
+    stage.link(at.as_str(), &text)
 }
 
-fn parse(script: &str) -> Vec<Alternative> {
-    script
-        .replace("\\\n", " ")
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace().skip_while(|word| *word != "--install").skip(1);
-            line.contains("update-alternatives").then_some(())?;
-            let master = choice(&mut words)?;
-            let priority = words.next()?.parse().ok()?;
-            let mut slaves = Vec::new();
-            while words.next() == Some("--slave") {
-                slaves.push(choice(&mut words)?);
-            }
-            Some(Alternative { master, priority, slaves })
-        })
-        .collect()
+fn canonical(stage: &Stage<'_>, link: &str) -> Result<Option<TreePath>, ComposeError> {
+    let path = TreePath::new(link)?;
+    let Some(parent) = path.parent() else { return Ok(None) };
+    let Some((folder, _)) = stage.tree.resolve(&parent) else { return Ok(None) };
+    Ok(Some(folder.join(path.name())?))
 }
 
-fn choice<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Choice> {
-    let mut next = || words.next().map(str::to_owned);
-    Some(Choice { link: next()?, name: next()?, target: next()? })
+/// The installations in a script. Words with `$` can't be known here: such a call is passed over, and stands in the
+/// report of scripts as unrecognised.
+fn parse(script: &str) -> Vec<Choice> {
+    let joined = script.replace("\\\n", " ");
+    let mut choices = Vec::new();
+    for line in joined.lines() {
+        let Some((_, call)) = line.split_once("update-alternatives") else { continue };
+        let call = call.split(['|', ';', '&', '>']).next().unwrap_or(call);
+        let words: Vec<&str> = call.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+        choices.extend(choice(&words));
+    }
+    choices
+}
+
+fn choice(words: &[&str]) -> Option<Choice> {
+    let start = words.iter().position(|word| *word == "--install")?;
+    let [link, _, path, priority, rest @ ..] = words.get(start + 1..)? else { return None };
+    let known = |word: &str| word.starts_with('/') && !word.contains('$');
+    let mut slaves = Vec::new();
+    let mut rest = rest;
+    while let ["--slave", link, _, path, further @ ..] = rest {
+        if known(link) && known(path) {
+            slaves.push(((*link).to_owned(), (*path).to_owned()));
+        }
+        rest = further;
+    }
+    (known(link) && known(path)).then_some(())?;
+    Some(Choice { link: (*link).to_owned(), path: (*path).to_owned(), priority: priority.parse().ok()?, slaves })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use slipway_images::tree::Origin;
-
     use super::*;
 
-    const IPTABLES: &str = "
-if [ \"$1\" = \"configure\" ]; then
-\tupdate-alternatives \\
-\t  --install /usr/sbin/iptables iptables /usr/sbin/iptables-legacy 10 \\
-\t  --slave /usr/sbin/iptables-save iptables-save /usr/sbin/iptables-legacy-save
-        update-alternatives \\
-          --install /usr/sbin/iptables iptables /usr/sbin/iptables-nft 20 \\
-          --slave /usr/sbin/iptables-save iptables-save /usr/sbin/iptables-nft-save
-fi
-update-alternatives --install /usr/share/man/man7/builtins.7.gz builtins.7.gz /usr/share/man/man7/bash.7.gz 10 || true
-";
+    #[test]
+    fn calls_over_several_lines_with_slaves_are_read() {
+        let script = "case $1 in\n  configure)\n    update-alternatives --quiet --install /usr/bin/pager pager \\\n      \
+                      /usr/bin/less 77 --slave /usr/share/man/man1/pager.1.gz \\\n      pager.1.gz \
+                      /usr/share/man/man1/less.1.gz\n  ;;\nesac\n";
+        let expected = Choice {
+            link: "/usr/bin/pager".to_owned(),
+            path: "/usr/bin/less".to_owned(),
+            priority: 77,
+            slaves: vec![("/usr/share/man/man1/pager.1.gz".to_owned(), "/usr/share/man/man1/less.1.gz".to_owned())],
+        };
+        assert_eq!(parse(script), [expected]);
+    }
 
     #[test]
-    fn the_highest_priority_that_is_there_wins() {
-        let mut tree = RootTree::new();
-        for name in ["iptables-legacy", "iptables-legacy-save", "iptables-nft", "iptables-nft-save"] {
-            let path = TreePath::new(&format!("/usr/sbin/{name}")).unwrap();
-            tree.insert_file(path, 0o755, "", Origin::Recipe).unwrap();
-        }
-        let mut package = Package {
-            name: "iptables".into(),
-            version: "1".into(),
-            control: BTreeMap::new(),
-            scripts: BTreeMap::new(),
-            control_files: BTreeMap::new(),
-            entries: Vec::new(),
-        };
-        package.scripts.insert("postinst".into(), IPTABLES.into());
-        apply(&mut tree, &[package]).unwrap();
-        let resolved = |path: &str| tree.resolve(&path.parse().unwrap()).map(|(path, _)| path.to_string());
-        assert_eq!(resolved("/usr/sbin/iptables").as_deref(), Some("/usr/sbin/iptables-nft"));
-        assert_eq!(resolved("/usr/sbin/iptables-save").as_deref(), Some("/usr/sbin/iptables-nft-save"));
-        assert!(!tree.contains(&"/usr/share/man/man7/builtins.7.gz".parse().unwrap()), "its file isn't in the tree");
+    fn calls_that_remove_or_use_variables_are_none() {
+        assert!(parse("update-alternatives --remove rcp /usr/bin/scp\n").is_empty());
+        assert!(parse("update-alternatives --install /usr/bin/$x x /usr/bin/y 5 || true\n").is_empty());
+        assert_eq!(parse("update-alternatives --install /usr/bin/x x /usr/bin/y 5 || true\n")[0].priority, 5);
     }
 }

@@ -1,12 +1,9 @@
 //! `/etc/nsswitch.conf`: libc's default, and what the `libnss-*` packages ask for in the sections that dh_installnss
 //! wrote into their postinst (`# Installing DATABASE/SERVICE from PACKAGE in position POSITION`).
 
-use slipway_images::tree::RootTree;
+use super::Stage;
+use crate::compose::ComposeError;
 
-use super::error::{EffectError, put_file, text_of};
-use crate::deb::Package;
-
-const NAME: &str = "nsswitch";
 const PATH: &str = "/etc/nsswitch.conf";
 /// Where libc-bin keeps the text that its postinst copies.
 const TEMPLATE: &str = "/usr/share/libc-bin/nsswitch.conf";
@@ -28,15 +25,15 @@ rpc:            db files
 netgroup:       nis
 ";
 
-/// Writes it.
-pub fn apply(tree: &mut RootTree, packages: &[Package]) -> Result<(), EffectError> {
-    let mut text = text_of(tree, TEMPLATE)?.unwrap_or_else(|| DEFAULT.to_owned());
+pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
+    let packages = stage.inputs.packages;
+    let mut text = stage.text(TEMPLATE)?.unwrap_or_else(|| DEFAULT.to_owned());
     for package in packages {
         for request in requests(package.scripts.get("postinst").map_or("", String::as_str)) {
             text = install(&text, &request);
         }
     }
-    put_file(tree, PATH, text, NAME)
+    stage.file(PATH, 0o644, text)
 }
 
 #[derive(Debug, PartialEq, Eq)]

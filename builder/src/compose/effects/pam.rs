@@ -1,228 +1,179 @@
-//! The five `common-*` files of `/etc/pam.d`, as `pam-auth-update` makes them from the profiles in
-//! `/usr/share/pam-configs` (the format is described in the Debian wiki's PAMConfigFrameworkSpec), and what the other
-//! PAM packages make at installation.
+//! The five `/etc/pam.d/common-*` files, made from the profiles in `/usr/share/pam-configs` as pam-auth-update(8) does on
+//! a fresh installation.
 
 use std::collections::BTreeMap;
 
-use slipway_images::tree::{Kind, Origin, RootTree, TreePath};
+use slipway_images::tree::{Kind, TreePath};
 
-use super::error::{EffectError, put_file, text_of};
-use crate::deb::Package;
+use super::Stage;
+use crate::compose::ComposeError;
 
-const NAME: &str = "pam";
+const PROFILES: &str = "/usr/share/pam-configs";
+const TEMPLATES: &str = "/usr/share/pam";
 
-/// The files, the module type each is about, and whether it is for sessions without a person.
-const STACKS: [(&str, &str, bool); 5] = [
-    ("common-account", "account", false),
-    ("common-auth", "auth", false),
-    ("common-password", "password", false),
-    ("common-session", "session", false),
-    ("common-session-noninteractive", "session", true),
+/// File, type in the profiles, and what each line begins with.
+const FILES: [(&str, &str, &str); 5] = [
+    ("common-account", "Account", "account"),
+    ("common-auth", "Auth", "auth"),
+    ("common-password", "Password", "password"),
+    ("common-session", "Session", "session"),
+    ("common-session-noninteractive", "Session-noninteractive", "session"),
 ];
 
-/// Writes them, where libpam-runtime's templates are there.
-pub fn apply(tree: &mut RootTree, _: &[Package]) -> Result<(), EffectError> {
-    let profiles = profiles(tree)?;
-    for (file, kind, noninteractive) in STACKS {
-        let Some(template) = text_of(tree, &format!("/usr/share/pam/{file}"))? else { continue };
-        let wanted: Vec<&Profile> =
-            profiles.iter().filter(|profile| !(noninteractive && profile.interactive_only)).collect();
-        let text = fill(&template, kind, &wanted);
-        put_file(tree, &format!("/etc/pam.d/{file}"), text, NAME)?;
+pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
+    let folder = TreePath::new(PROFILES)?;
+    let names: Vec<TreePath> = stage
+        .tree
+        .children(&folder)
+        .filter(|(path, node)| matches!(node.kind, Kind::File(_)) && !path.name().ends_with('~'))
+        .map(|(path, _)| path.clone())
+        .collect();
+    let mut profiles = Vec::new();
+    for path in names {
+        let text = stage.text(path.as_str())?.unwrap_or_default();
+        profiles.push(Profile::parse(path.name(), &text));
     }
-    if tree.contains(&TreePath::new("/etc/pam.d")?) {
-        let origin = || Origin::Effect(NAME.into());
-        // Old passwords, which pam_unix compares new ones with.
-        tree.insert_file(TreePath::new("/etc/security/opasswd")?, 0o600, "", origin())?;
-        // pam_env complains when it is missing.
-        tree.insert_file(TreePath::new("/etc/environment")?, 0o644, "", origin())?;
+    let enabled = enabled(profiles);
+    for (file, kind, word) in FILES {
+        let Some(template) = stage.text(&format!("{TEMPLATES}/{file}"))? else { continue };
+        let Some(text) = fill(&template, &enabled, kind, word) else {
+            return Err(stage.problem(format!("the template `{TEMPLATES}/{file}` has no marks for its blocks")));
+        };
+        stage.file(&format!("/etc/pam.d/{file}"), 0o644, text)?;
     }
     Ok(())
 }
 
-#[derive(Debug, Default)]
+/// A profile: fields by name, folded lines joined by newlines.
+#[derive(Debug)]
 struct Profile {
     name: String,
-    default: bool,
-    priority: i64,
-    interactive_only: bool,
-    /// Module lines by field (`Auth`, `Auth-Initial`).
-    lines: BTreeMap<String, Vec<String>>,
-    /// `Primary` or `Additional` by module type.
-    blocks: BTreeMap<String, String>,
+    fields: BTreeMap<String, String>,
 }
 
-fn profiles(tree: &RootTree) -> Result<Vec<Profile>, EffectError> {
-    let folder = TreePath::new("/usr/share/pam-configs")?;
-    let paths: Vec<TreePath> = tree
-        .children(&folder)
-        .filter(|(_, node)| matches!(node.kind, Kind::File(_)))
-        .map(|(path, _)| path.clone())
-        .collect();
-    let mut profiles = Vec::new();
-    for path in paths {
-        let profile = parse(&text_of(tree, path.as_str())?.unwrap_or_default());
-        if profile.default {
-            profiles.push(profile);
-        }
-    }
-    profiles.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
-    Ok(profiles)
-}
-
-fn parse(text: &str) -> Profile {
-    let mut profile = Profile::default();
-    let mut field = String::new();
-    for line in text.lines() {
-        if line.starts_with([' ', '\t']) {
-            profile.lines.entry(field.clone()).or_default().push(line.trim().to_owned());
-            continue;
-        }
-        let Some((key, value)) = line.split_once(':') else { continue };
-        let value = value.trim();
-        key.clone_into(&mut field);
-        match key {
-            "Name" => value.clone_into(&mut profile.name),
-            "Default" => profile.default = value == "yes",
-            "Priority" => profile.priority = value.parse().unwrap_or(0),
-            "Session-Interactive-Only" => profile.interactive_only = value == "yes",
-            _ => match key.strip_suffix("-Type") {
-                Some(kind) => {
-                    profile.blocks.insert(kind.to_lowercase(), value.to_owned());
+impl Profile {
+    fn parse(name: &str, text: &str) -> Self {
+        let mut fields: BTreeMap<String, String> = BTreeMap::new();
+        let mut current = String::new();
+        for line in text.lines() {
+            let header = line.split_once(':').filter(|(key, _)| !key.is_empty() && !key.contains(char::is_whitespace));
+            match header {
+                Some((key, value)) => {
+                    key.strip_suffix("-Final").unwrap_or(key).clone_into(&mut current);
+                    fields.insert(current.clone(), value.trim().to_owned());
                 }
-                None if !value.is_empty() => profile.lines.entry(field.clone()).or_default().push(value.to_owned()),
+                None if !line.trim().is_empty() => {
+                    let value = fields.entry(current.clone()).or_default();
+                    if !value.is_empty() {
+                        value.push('\n');
+                    }
+                    value.push_str(line.trim());
+                }
                 None => {}
-            },
-        }
-    }
-    profile
-}
-
-fn fill(template: &str, kind: &str, profiles: &[&Profile]) -> String {
-    let mut out = String::new();
-    for line in template.lines() {
-        match line.strip_prefix('$') {
-            Some(variable) if variable.ends_with("_primary") => out.push_str(&primary(kind, profiles)),
-            Some(variable) if variable.ends_with("_additional") => out.push_str(&additional(kind, profiles)),
-            _ => {
-                out.push_str(line);
-                out.push('\n');
             }
         }
+        if fields.get("Session-Interactive-Only").map(String::as_str) != Some("yes") {
+            for suffix in ["-Type", "", "-Initial"] {
+                if let Some(value) = fields.get(&format!("Session{suffix}")).cloned() {
+                    fields.insert(format!("Session-noninteractive{suffix}"), value);
+                }
+            }
+        }
+        Self { name: name.to_owned(), fields }
     }
-    out
-}
 
-/// The lines of the block, those of the first profile in their `-Initial` form.
-fn module_lines(kind: &str, block: &str, profiles: &[&Profile]) -> Vec<String> {
-    let field = format!("{}{}", kind[..1].to_uppercase(), &kind[1..]);
-    profiles
-        .iter()
-        .filter(|profile| profile.blocks.get(kind).is_some_and(|found| found == block))
-        .enumerate()
-        .flat_map(|(index, profile)| {
-            let initial = profile.lines.get(&format!("{field}-Initial")).filter(|_| index == 0);
-            initial.or_else(|| profile.lines.get(&field)).cloned().unwrap_or_default()
-        })
-        .collect()
-}
-
-fn primary(kind: &str, profiles: &[&Profile]) -> String {
-    let lines = module_lines(kind, "Primary", profiles);
-    if lines.is_empty() {
-        // The block must let what follows decide: jump over the denial.
-        return format!("{kind}\t[default=1]\t\t\tpam_permit.so\n");
+    fn field(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
-    let count = lines.len();
-    // `end` jumps over the rest of the block and the denial after it.
-    let numbered = lines.iter().enumerate().map(|(index, line)| line.replace("=end", &format!("={}", count - index)));
-    numbered.map(|line| format!("{kind}\t{line}\n")).collect()
+
+    fn priority(&self) -> i64 {
+        self.field("Priority").and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    /// The lines of this profile; the first of a block may have others.
+    fn lines(&self, kind: &str, is_first: bool) -> Vec<&str> {
+        let initial = self.field(&format!("{kind}-Initial")).filter(|_| is_first);
+        let text = initial.or_else(|| self.field(kind)).unwrap_or_default();
+        text.split('\n').filter(|line| !line.is_empty()).collect()
+    }
 }
 
-fn additional(kind: &str, profiles: &[&Profile]) -> String {
-    module_lines(kind, "Additional", profiles).iter().map(|line| format!("{kind}\t{line}\n")).collect()
+/// The profiles that are on by default, highest priority first, of equals the last by name; conflicting ones give way to
+/// those before them.
+fn enabled(mut profiles: Vec<Profile>) -> Vec<Profile> {
+    profiles.retain(|profile| profile.field("Default") == Some("yes"));
+    profiles.sort_by(|one, other| (other.priority(), &other.name).cmp(&(one.priority(), &one.name)));
+    let mut kept: Vec<Profile> = Vec::new();
+    for profile in profiles {
+        let conflicts = |one: &Profile, other: &Profile| {
+            one.field("Conflicts").is_some_and(|names| names.split(", ").any(|name| name == other.name))
+        };
+        if !kept.iter().any(|before| conflicts(before, &profile)) {
+            kept.push(profile);
+        }
+    }
+    kept
+}
+
+/// The template with its two blocks filled. `None` where a mark is missing.
+fn fill(template: &str, profiles: &[Profile], kind: &str, word: &str) -> Option<String> {
+    const MARKS: [(&str, &str); 2] = [
+        ("# here are the per-package modules (the \"Primary\" block)", "# here's the fallback if no module succeeds"),
+        ("# and here are more per-package modules (the \"Additional\" block)", "# end of pam-auth-update config"),
+    ];
+    let mut text = String::new();
+    let mut lines = template.lines();
+    for ((begin, end), block) in MARKS.into_iter().zip(["Primary", "Additional"]) {
+        loop {
+            let line = lines.next()?;
+            text.push_str(line);
+            text.push('\n');
+            if line.starts_with(begin) {
+                break;
+            }
+        }
+        text.push_str(&fill_block(profiles, kind, word, block));
+        let closing = lines.by_ref().find(|line| line.starts_with(end))?;
+        text.push_str(closing);
+        text.push('\n');
+    }
+    text.extend(lines.flat_map(|line| [line, "\n"]));
+    Some(text)
+}
+
+/// `end` in a control is the number of lines to jump to leave the block.
+fn fill_block(profiles: &[Profile], kind: &str, word: &str, block: &str) -> String {
+    let members = profiles.iter().filter(|profile| profile.field(&format!("{kind}-Type")) == Some(block));
+    let lines: Vec<&str> =
+        members.enumerate().flat_map(|(index, profile)| profile.lines(kind, index == 0)).collect();
+    let is_primary = block == "Primary";
+    if lines.is_empty() && is_primary {
+        return format!("{word}\t[default=1]\t\t\tpam_permit.so\n");
+    }
+    let mut left = if is_primary { lines.len() } else { lines.len().saturating_sub(1) };
+    let mut text = String::new();
+    for line in lines {
+        let (module, options) = split_options(line);
+        let module = module.replace("end", &left.to_string());
+        let options = options.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("{word}\t{module} {options}\n"));
+        left = left.saturating_sub(1);
+    }
+    text
+}
+
+/// Control and module, and the options after them.
+fn split_options(line: &str) -> (&str, &str) {
+    let control = if line.starts_with('[') { line.find(']').map_or(line.len(), |end| end + 1) } else { 0 };
+    let is_space = |letter: char| letter.is_whitespace();
+    let skip = |from: usize, spaces: bool| {
+        line[from..].find(|letter| is_space(letter) != spaces).map_or(line.len(), |at| from + at)
+    };
+    let control_end = if control > 0 { control } else { skip(0, false) };
+    let module_end = skip(skip(control_end, true), false);
+    line.split_at(module_end)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    const UNIX: &str = "\
-Name: Unix authentication
-Default: yes
-Priority: 256
-Auth-Type: Primary
-Auth:
-\t[success=end default=ignore]\tpam_unix.so nullok try_first_pass
-Auth-Initial:
-\t[success=end default=ignore]\tpam_unix.so nullok
-Session-Type: Additional
-Session:
-\trequired\tpam_unix.so
-";
-    const EXTRA: &str = "\
-Name: Extra
-Default: yes
-Priority: 128
-Auth-Type: Primary
-Auth:
-\t[success=end default=ignore]\tpam_extra.so
-";
-    const SYSTEMD: &str = "\
-Name: Register user sessions in the systemd control group hierarchy
-Default: yes
-Priority: 0
-Session-Interactive-Only: yes
-Session-Type: Additional
-Session:
-\toptional\tpam_systemd.so
-";
-    const NOT_DEFAULT: &str =
-        "Name: Homes\nDefault: no\nSession-Type: Additional\nSession:\n\toptional pam_mkhomedir.so\n";
-
-    fn tree() -> RootTree {
-        let mut tree = RootTree::new();
-        let template = |kind: &str, variable: &str| {
-            format!("# {kind}\n${variable}_primary\n{kind}\trequisite\tpam_deny.so\n${variable}_additional\n# end\n")
-        };
-        for (path, text) in [
-            ("/usr/share/pam-configs/unix", UNIX.to_owned()),
-            ("/usr/share/pam-configs/extra", EXTRA.to_owned()),
-            ("/usr/share/pam-configs/systemd", SYSTEMD.to_owned()),
-            ("/usr/share/pam-configs/mkhomedir", NOT_DEFAULT.to_owned()),
-            ("/usr/share/pam/common-auth", template("auth", "auth")),
-            ("/usr/share/pam/common-session", template("session", "session")),
-            ("/usr/share/pam/common-session-noninteractive", template("session", "session_nonint")),
-        ] {
-            tree.insert_file(path.parse().unwrap(), 0o644, text, Origin::Recipe).unwrap();
-        }
-        apply(&mut tree, &[]).unwrap();
-        tree
-    }
-
-    #[test]
-    fn a_success_jumps_over_the_rest_of_the_block_and_the_denial() {
-        let text = text_of(&tree(), "/etc/pam.d/common-auth").unwrap().unwrap();
-        assert_eq!(
-            text,
-            "# auth\n\
-             auth\t[success=2 default=ignore]\tpam_unix.so nullok\n\
-             auth\t[success=1 default=ignore]\tpam_extra.so\n\
-             auth\trequisite\tpam_deny.so\n# end\n"
-        );
-    }
-
-    #[test]
-    fn sessions_without_a_person_get_no_logind_session() {
-        let tree = tree();
-        let read = |file: &str| text_of(&tree, &format!("/etc/pam.d/{file}")).unwrap().unwrap();
-        let session = read("common-session");
-        assert!(session.contains("session\toptional\tpam_systemd.so"), "{session}");
-        assert!(session.starts_with("# session\nsession\t[default=1]"), "{session}");
-        assert!(!session.contains("pam_mkhomedir"), "not a default profile");
-        let noninteractive = read("common-session-noninteractive");
-        assert!(noninteractive.contains("pam_unix") && !noninteractive.contains("pam_systemd"), "{noninteractive}");
-    }
-}
+#[path = "pam_tests.rs"]
+mod tests;
