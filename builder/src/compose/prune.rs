@@ -83,10 +83,21 @@ const ALWAYS: &[(&str, &[&str])] = &[
             "/usr/lib/sysusers.d/**",
         ],
     ),
-    ("initrd generators: the initrd comes with the kernel image", &["/usr/share/initramfs-tools/**", "/etc/initramfs-tools/**", "/usr/lib/dracut/**"]),
+    (
+        "initrd generators: the initrd comes with the kernel image",
+        &["/usr/share/initramfs-tools/**", "/etc/initramfs-tools/**", "/usr/lib/dracut/**"],
+    ),
     (
         "other init systems",
-        &["/etc/init.d/**", "/etc/rc?.d/**", "/etc/init/**", "/etc/sv/**", "/etc/runit/**", "/usr/share/runit/**", "/usr/lib/runit-helper/**"],
+        &[
+            "/etc/init.d/**",
+            "/etc/rc?.d/**",
+            "/etc/init/**",
+            "/etc/sv/**",
+            "/etc/runit/**",
+            "/usr/share/runit/**",
+            "/usr/lib/runit-helper/**",
+        ],
     ),
     ("cron: timers do it", &["/etc/cron.*/**"]),
     ("sources of the certificate bundle", &["/usr/share/ca-certificates/**", "/etc/ca-certificates/**"]),
@@ -98,7 +109,8 @@ const ALWAYS: &[(&str, &[&str])] = &[
 const ALWAYS_KEPT: &[&str] = &["/usr/share/doc/*/copyright"];
 
 /// Character sets that programs still ask for by name; UTF-8 and ASCII are built into libc.
-const CHARSETS: &[&str] = &["UTF-16.so", "UTF-32.so", "UTF-7.so", "ISO8859-1.so", "ISO8859-15.so", "CP1252.so", "UNICODE.so"];
+const CHARSETS: &[&str] =
+    &["UTF-16.so", "UTF-32.so", "UTF-7.so", "ISO8859-1.so", "ISO8859-15.so", "CP1252.so", "UNICODE.so"];
 
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
@@ -138,14 +150,17 @@ struct Rules {
 
 impl Rules {
     fn new(section: &PruneSection) -> Result<Self, PruneError> {
-        let compile = |text: &str| {
-            Pattern::new(text).map_err(|source| PruneError::Pattern { pattern: text.to_owned(), source })
-        };
+        let compile =
+            |text: &str| Pattern::new(text).map_err(|source| PruneError::Pattern { pattern: text.to_owned(), source });
         let all = |texts: &[&str]| texts.iter().map(|text| compile(text)).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             always: ALWAYS.iter().map(|(why, texts)| Ok((*why, all(texts)?))).collect::<Result<_, PruneError>>()?,
             always_kept: all(ALWAYS_KEPT)?,
-            drop: section.drop.iter().map(|text| Ok((text.clone(), compile(text)?))).collect::<Result<_, PruneError>>()?,
+            drop: section
+                .drop
+                .iter()
+                .map(|text| Ok((text.clone(), compile(text)?)))
+                .collect::<Result<_, PruneError>>()?,
             keep: section.keep.iter().map(|text| compile(text)).collect::<Result<_, _>>()?,
         })
     }

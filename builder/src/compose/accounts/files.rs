@@ -66,8 +66,7 @@ pub(super) fn parse_passwd(line: &str) -> Option<Account> {
 /// A line of `group.master`.
 pub(super) fn parse_group(line: &str) -> Option<GroupAccount> {
     let [name, _, gid, members] = line.split(':').collect::<Vec<_>>().try_into().ok()?;
-    let members: BTreeSet<String> =
-        members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
+    let members: BTreeSet<String> = members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
     Some(GroupAccount { name: name.to_owned(), gid: gid.parse().ok()?, members })
 }
 

@@ -345,13 +345,7 @@ impl Office<'_> {
         Ok(())
     }
 
-    fn add_group(
-        &mut self,
-        name: &str,
-        gid: Option<u32>,
-        numbering: Numbering,
-        pin: bool,
-    ) -> Result<(), AccountError> {
+    fn add_group(&mut self, name: &str, gid: Option<u32>, numbering: Numbering, pin: bool) -> Result<(), AccountError> {
         files::check_name(name)?;
         let gid = match gid.or_else(|| self.pins.1.get(name).copied()) {
             Some(gid) => gid,

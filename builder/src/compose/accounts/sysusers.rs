@@ -121,9 +121,7 @@ fn user_ids(text: Option<&str>) -> Result<(Option<u32>, GroupOf), &'static str> 
     let Some(text) = text else { return Ok((None, GroupOf::Own)) };
     let (uid, group) = match text.split_once(':') {
         None => (text, GroupOf::Own),
-        Some((uid, group)) => {
-            (uid, group.parse().map_or_else(|_| GroupOf::Named(group.to_owned()), GroupOf::Id))
-        }
+        Some((uid, group)) => (uid, group.parse().map_or_else(|_| GroupOf::Named(group.to_owned()), GroupOf::Id)),
     };
     Ok((if uid == "-" { None } else { Some(number(uid)?) }, group))
 }

@@ -41,10 +41,11 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
 }
 
 fn put(stage: &mut Stage<'_>, link: &str, path: &str) -> Result<(), ComposeError> {
-    // `/bin/more` and `/usr/bin/more` are one file: links are made in `/usr`.
-    let (Some((target, _)), Some(at)) = (stage.tree.resolve(&TreePath::new(path)?), canonical(stage, link)?) else {
+    if !stage.has(path)? {
         return Ok(());
-    };
+    }
+    // `/bin/more` and `/usr/bin/more` are one file: links are made in `/usr`.
+    let (Some(target), Some(at)) = (canonical(stage, path)?, canonical(stage, link)?) else { return Ok(()) };
     if stage.tree.contains(&at) || target == at {
         return Ok(());
     }

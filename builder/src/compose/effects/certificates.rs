@@ -26,9 +26,10 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         // Plain byte order, which is not the tree's.
         files.sort_by(|one, other| one.0.cmp(&other.0));
         for (path, content) in files {
-            let bytes = content
-                .to_vec()
-                .map_err(|source| ComposeError::Read { path: TreePath::new(&path).unwrap_or_else(|_| folder.clone()), source })?;
+            let bytes = content.to_vec().map_err(|source| ComposeError::Read {
+                path: TreePath::new(&path).unwrap_or_else(|_| folder.clone()),
+                source,
+            })?;
             if !bytes.windows(PEM.len()).any(|window| window == PEM) {
                 return Err(stage.problem(format!("`{path}` is no certificate in PEM form")));
             }

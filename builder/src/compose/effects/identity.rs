@@ -20,10 +20,8 @@ pub(super) fn accounts(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     for (path, text) in files {
         stage.file(path, 0o644, text)?;
     }
-    let secret = [
-        ("/etc/shadow", accounts::shadow(&stage.accounts)),
-        ("/etc/gshadow", accounts::gshadow(&stage.accounts)),
-    ];
+    let secret =
+        [("/etc/shadow", accounts::shadow(&stage.accounts)), ("/etc/gshadow", accounts::gshadow(&stage.accounts))];
     for (path, text) in secret {
         let meta = Meta { gid: shadow_group, ..Meta::root_owned(0o640) };
         stage.put(TreePath::new(path)?, meta, Kind::File(slipway_images::content::Content::from_bytes(text)))?;

@@ -144,8 +144,7 @@ fn fill(template: &str, profiles: &[Profile], kind: &str, word: &str) -> Option<
 /// `end` in a control is the number of lines to jump to leave the block.
 fn fill_block(profiles: &[Profile], kind: &str, word: &str, block: &str) -> String {
     let members = profiles.iter().filter(|profile| profile.field(&format!("{kind}-Type")) == Some(block));
-    let lines: Vec<&str> =
-        members.enumerate().flat_map(|(index, profile)| profile.lines(kind, index == 0)).collect();
+    let lines: Vec<&str> = members.enumerate().flat_map(|(index, profile)| profile.lines(kind, index == 0)).collect();
     let is_primary = block == "Primary";
     if lines.is_empty() && is_primary {
         return format!("{word}\t[default=1]\t\t\tpam_permit.so\n");

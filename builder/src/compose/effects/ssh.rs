@@ -58,8 +58,7 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
 }
 
 /// The systemd credential by which a machine gets its first key; systemd's own line would write to `/root`.
-const PROVISION: &str =
-    "f^ /var/lib/slipway/ssh/authorized_keys.d/root 0644 root root - ssh.authorized_keys.root\n";
+const PROVISION: &str = "f^ /var/lib/slipway/ssh/authorized_keys.d/root 0644 root root - ssh.authorized_keys.root\n";
 
 fn without_root_provisioning(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     let path = "/usr/lib/tmpfiles.d/provision.conf";

@@ -40,10 +40,8 @@ const UNITS: &[(&str, &str)] = &[
 /// boot and find nothing in such an image.
 const GENERATORS: [&str; 2] = ["systemd-getty-generator", "systemd-debug-generator"];
 
-const TMPFILES: [(&str, &str); 2] = [
-    ("/usr/lib/tmpfiles.d/x11.conf", "no display"),
-    ("/usr/lib/tmpfiles.d/home.conf", "homes are in `/var`"),
-];
+const TMPFILES: [(&str, &str); 2] =
+    [("/usr/lib/tmpfiles.d/x11.conf", "no display"), ("/usr/lib/tmpfiles.d/home.conf", "homes are in `/var`")];
 
 pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     let folder = "/usr/lib/systemd/system";
@@ -60,6 +58,9 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         }
     }
     generators(stage)?;
+    if !stage.has("/usr/lib/systemd/systemd-sysroot-fstab-check")? {
+        stage.drop("/usr/lib/systemd/systemd-sysroot-fstab-check", "points to a generator that is left out")?;
+    }
     for (path, reason) in TMPFILES {
         stage.drop(path, reason)?;
     }
@@ -78,7 +79,8 @@ fn generators(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         .children(&folder)
         .filter(|(path, node)| {
             let is_systemds = path.name().starts_with("systemd-") && node.origin != Origin::Recipe;
-            let is_needed = GENERATORS.contains(&path.name()) || (has_fstab && path.name() == "systemd-fstab-generator");
+            let is_needed =
+                GENERATORS.contains(&path.name()) || (has_fstab && path.name() == "systemd-fstab-generator");
             is_systemds && !is_needed
         })
         .map(|(path, _)| path.clone())

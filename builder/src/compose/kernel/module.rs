@@ -76,8 +76,7 @@ impl Module {
             Content::from_bytes(unpack(relative, &packed).map_err(read)?)
         };
         let bytes = content.to_vec().map_err(read)?;
-        let info =
-            ModuleInfo::parse(&bytes).map_err(|source| KernelError::Elf { path: file.clone(), source })?;
+        let info = ModuleInfo::parse(&bytes).map_err(|source| KernelError::Elf { path: file.clone(), source })?;
         Ok(Self { name: name_of(plain), path: plain.to_owned(), content, info })
     }
 
@@ -120,10 +119,8 @@ impl ModuleInfo {
                 }
             }
         }
-        info.symbols = file
-            .symbols()
-            .filter_map(|symbol| symbol.name().ok()?.strip_prefix("__crc_").map(str::to_owned))
-            .collect();
+        info.symbols =
+            file.symbols().filter_map(|symbol| symbol.name().ok()?.strip_prefix("__crc_").map(str::to_owned)).collect();
         if info.symbols.is_empty()
             && let Some(section) = file.section_by_name("__ksymtab_strings")
         {

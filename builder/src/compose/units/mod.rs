@@ -173,7 +173,8 @@ fn link(
         (true, None) => unit.to_owned(),
     };
     let config = TreePath::new(manager.config())?;
-    let dependencies = [("wants", &install.wanted_by), ("requires", &install.required_by), ("upholds", &install.upheld_by)];
+    let dependencies =
+        [("wants", &install.wanted_by), ("requires", &install.required_by), ("upholds", &install.upheld_by)];
     for (kind, targets) in dependencies {
         for target in targets {
             let target = expand(target, &name);

@@ -57,8 +57,9 @@ impl Presets {
     /// Whether `unit` may be enabled: the first rule that matches it or its template decides; without one it may.
     pub fn enables(&self, unit: &str) -> bool {
         let template = super::template_of(unit);
-        let matches =
-            |pattern: &glob::Pattern| pattern.matches(unit) || template.as_ref().is_some_and(|name| pattern.matches(name));
+        let matches = |pattern: &glob::Pattern| {
+            pattern.matches(unit) || template.as_ref().is_some_and(|name| pattern.matches(name))
+        };
         self.rules.iter().find(|(pattern, _)| matches(pattern)).is_none_or(|(_, enable)| *enable)
     }
 }

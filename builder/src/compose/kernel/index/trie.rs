@@ -71,11 +71,8 @@ impl TrieNode {
             Some((first, rest)) => match self.children.get_mut(first) {
                 Some(child) => child.insert(rest, value, priority),
                 None => {
-                    let child = Self {
-                        prefix: rest.to_vec(),
-                        values: vec![(priority, value.to_owned())],
-                        ..Self::default()
-                    };
+                    let child =
+                        Self { prefix: rest.to_vec(), values: vec![(priority, value.to_owned())], ..Self::default() };
                     self.children.insert(*first, child);
                 }
             },
