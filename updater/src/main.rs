@@ -1,3 +1,42 @@
 //! The agent on the host.
 
-fn main() {}
+mod commands;
+mod exit_code;
+
+use std::io::Write as _;
+
+use clap::{Parser, Subcommand};
+
+use exit_code::ExitCode;
+
+/// Looks after a Slipway host: what runs, and whether it is well.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows which image runs, from which slot, and what is not as it should be.
+    Status(commands::status::Arguments),
+    /// Runs the image's health checks, through their soak time.
+    Health(commands::health::Arguments),
+    /// Serves the test channel on a serial port: whoever is at its other end commands this machine.
+    Guest(commands::guest::Arguments),
+}
+
+fn main() -> std::process::ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Status(arguments) => arguments.run(),
+        Command::Health(arguments) => arguments.run(),
+        Command::Guest(arguments) => arguments.run(),
+    };
+    let code = done.unwrap_or_else(|error| {
+        // There is nowhere else to say it.
+        let _ = writeln!(std::io::stderr(), "slipway-agent: {error:#}");
+        ExitCode::Failed
+    });
+    code.into()
+}
