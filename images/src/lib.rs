@@ -11,6 +11,7 @@ pub mod cpio;
 pub mod digest;
 pub mod disk;
 pub mod erofs;
+pub mod esp;
 pub mod names;
 pub mod tree;
 pub mod uki;

@@ -3,5 +3,6 @@
 mod cpio;
 mod disk;
 mod erofs;
+mod esp;
 mod uki;
 mod verity;
