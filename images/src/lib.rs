@@ -12,6 +12,7 @@ pub mod digest;
 pub mod disk;
 pub mod erofs;
 pub mod esp;
+pub mod manifest;
 pub mod names;
 pub mod tree;
 pub mod uki;
