@@ -8,6 +8,7 @@
 //! too early is an error, and the decoder is read to its end so that its own checksums count).
 
 pub mod compression;
+pub mod spool;
 pub mod tar;
 
 use std::io;
