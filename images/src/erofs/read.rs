@@ -27,6 +27,8 @@ use crate::tree::TreePath;
 
 const FOLDER_MAX: u64 = 16 << 20;
 const SYMLINK_MAX: u64 = 4096;
+/// Most bytes of a file that are read at a time for its digest.
+const READ_MAX: usize = 256 << 10;
 
 /// Why an image can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -337,7 +339,8 @@ impl Reader {
         }
         let source: Arc<dyn ReadAt> = Arc::new(self.file_bytes(file));
         let unverified = Content::from_extent(Arc::clone(&source), 0, file.size(), Digest::from_bytes([0; 32]));
-        let mut buffered = io::BufReader::with_capacity(1 << 18, unverified.reader());
+        let capacity = usize::try_from(file.size()).map_or(READ_MAX, |size| size.min(READ_MAX));
+        let mut buffered = io::BufReader::with_capacity(capacity, unverified.reader());
         let offset = file.extents().next().unwrap_or_default().offset;
         let (digest, len) = Digest::of_reader(&mut buffered).map_err(|source| ReadError::Io { offset, source })?;
         Ok(Content::from_extent(source, 0, len, digest))
