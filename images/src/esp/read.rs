@@ -14,8 +14,8 @@ const MAX_DEPTH: usize = 8;
 const MAX_ENTRIES: usize = 4096;
 /// Calls to the device that reading may take; `fatfs` reads 32 bytes of a folder, or 4 of a table, at a time.
 const MAX_CALLS: u64 = 4 << 20;
-/// As much read-ahead as one file takes to be read whole, in bytes.
-const SECTOR: u64 = 512;
+/// The largest cluster that any driver takes.
+const MAX_CLUSTER_BYTES: u64 = 128 << 10;
 
 /// A file on an ESP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn check_boot_sector(device: &mut (impl Read + Seek)) -> Result<(), ReadError> {
     let (reserved, tables, root_entries) = (u16_at(14), u64::from(sector[16]), u16_at(17));
     let (total, per_table) = (or(u16_at(19), u32_at(32)), or(u16_at(22), u32_at(36)));
     check(sector_bytes.is_power_of_two() && (512..=4096).contains(&sector_bytes), "sector size")?;
-    check(per_cluster.is_power_of_two() && per_cluster * sector_bytes <= 128 * SECTOR * 2, "cluster size")?;
+    check(per_cluster.is_power_of_two() && per_cluster * sector_bytes <= MAX_CLUSTER_BYTES, "cluster size")?;
     check(total > 0 && total * sector_bytes <= size, "more sectors than the device has")?;
     check(reserved > 0 && (1..=2).contains(&tables) && per_table > 0, "allocation tables")?;
     let before_data = reserved + tables * per_table + (root_entries * 32).div_ceil(sector_bytes);
