@@ -134,3 +134,6 @@ pub fn compose(inputs: &Inputs<'_>) -> Result<Composition, ComposeError> {
     pruned.sort();
     Ok(Composition { tree, kernel, pruned, notes })
 }
+
+#[cfg(test)]
+mod fixture;

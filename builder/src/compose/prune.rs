@@ -199,7 +199,7 @@ fn covers(pattern: &Pattern, path: &TreePath) -> bool {
 
 fn is_rare_charset(path: &TreePath) -> bool {
     let in_gconv = path.parent().is_some_and(|folder| folder.name() == "gconv");
-    in_gconv && path.name().ends_with(".so") && !CHARSETS.contains(&path.name())
+    in_gconv && path.name().strip_suffix(".so").is_some() && !CHARSETS.contains(&path.name())
 }
 
 fn sound_links(tree: &RootTree) -> Vec<TreePath> {

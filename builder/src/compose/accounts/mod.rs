@@ -277,9 +277,9 @@ impl Office<'_> {
             if let Some(known) = self.accounts.users.iter_mut().find(|known| known.name == user.name) {
                 known.password = password.unwrap_or_else(|| known.password.clone());
                 if user.name != "root" {
-                    known.home = user.home.as_str().to_owned();
+                    user.home.as_str().clone_into(&mut known.home);
                 }
-                known.shell = user.shell.as_str().to_owned();
+                user.shell.as_str().clone_into(&mut known.shell);
                 known.expired = false;
             } else {
                 let group = user.group.clone().map_or(GroupOf::Own, GroupOf::Named);
@@ -419,7 +419,8 @@ fn files_of(packages: &[Package], wanted: impl Fn(&str) -> bool) -> Result<Vec<(
 }
 
 fn sysusers_lines(packages: &[Package]) -> Result<Vec<Line>, AccountError> {
-    let is_config = |path: &str| path.starts_with("/usr/lib/sysusers.d/") && path.ends_with(".conf");
+    let is_config =
+        |path: &str| path.strip_prefix("/usr/lib/sysusers.d/").is_some_and(|name| name.strip_suffix(".conf").is_some());
     let mut lines = Vec::new();
     for ((package, path), text) in files_of(packages, is_config)? {
         let parsed = parse(&text).map_err(|source| AccountError::Sysusers { package, path, source })?;

@@ -17,7 +17,7 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         let mut files: Vec<_> = stage
             .tree
             .below(&folder)
-            .filter(|(path, _)| path.name().ends_with(".crt"))
+            .filter(|(path, _)| path.name().strip_suffix(".crt").is_some())
             .filter_map(|(path, node)| match &node.kind {
                 Kind::File(content) => Some((path.as_str().to_owned(), content.clone())),
                 _ => None,

@@ -50,7 +50,7 @@ pub(super) fn homes_and_keys(stage: &mut Stage<'_>) -> Result<(), ComposeError> 
         .collect();
     for user in &stage.inputs.recipe.users {
         if !user.authorized_keys.is_empty() {
-            let text: String = user.authorized_keys.iter().map(|key| format!("{}\n", key.trim_end())).collect();
+            let text: String = user.authorized_keys.iter().flat_map(|key| [key.trim_end(), "\n"]).collect();
             stage.file(&format!("/etc/ssh/authorized_keys.d/{}", user.name), 0o644, text)?;
         }
         let home = user.home.as_str();

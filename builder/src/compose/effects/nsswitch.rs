@@ -1,4 +1,4 @@
-//! `/etc/nsswitch.conf`: libc's default, and what the `libnss-*` packages ask for in the sections that dh_installnss
+//! `/etc/nsswitch.conf`: libc's default, and what the `libnss-*` packages ask for in the sections that `dh_installnss`
 //! wrote into their postinst (`# Installing DATABASE/SERVICE from PACKAGE in position POSITION`).
 
 use super::Stage;
@@ -77,7 +77,8 @@ fn install(text: &str, request: &Request<'_>) -> String {
         match line.split_once(':') {
             Some((database, services)) if database == request.database && !services.contains('#') => {
                 let padding = &services[..services.len() - services.trim_start().len()];
-                out.push_str(&format!("{database}:{padding}{}\n", place(services, request).join(" ")));
+                let services = place(services, request).join(" ");
+                out.extend([database, ":", padding, services.as_str(), "\n"]);
             }
             _ => {
                 out.push_str(line);

@@ -155,7 +155,7 @@ fn fill_block(profiles: &[Profile], kind: &str, word: &str, block: &str) -> Stri
         let (module, options) = split_options(line);
         let module = module.replace("end", &left.to_string());
         let options = options.split_whitespace().collect::<Vec<_>>().join(" ");
-        text.push_str(&format!("{word}\t{module} {options}\n"));
+        text.extend([word, "\t", &module, " ", &options, "\n"]);
         left = left.saturating_sub(1);
     }
     text

@@ -4,6 +4,8 @@
 //! `sshd-keygen` has `ConditionFirstBoot=yes`, which is false here, and makes an RSA key that nobody needs any more in
 //! many seconds.
 
+use std::fmt::Write as _;
+
 use super::Stage;
 use crate::compose::ComposeError;
 use crate::compose::units;
@@ -70,12 +72,11 @@ fn without_root_provisioning(stage: &mut Stage<'_>) -> Result<(), ComposeError> 
 fn drop_in(stage: &Stage<'_>) -> String {
     let mut text = "# Host keys are made at first boot and last on the state partition.\n".to_owned();
     for kind in KEY_TYPES {
-        text.push_str(&format!("HostKey {STATE}/ssh_host_{kind}_key\n"));
+        let _ = writeln!(text, "HostKey {STATE}/ssh_host_{kind}_key");
     }
     text.push_str("# A user's own keys, those of the image, those of the machine.\n");
-    text.push_str(&format!(
-        "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/authorized_keys.d/%u {STATE}/authorized_keys.d/%u\n"
-    ));
+    let places = format!(".ssh/authorized_keys /etc/ssh/authorized_keys.d/%u {STATE}/authorized_keys.d/%u");
+    let _ = writeln!(text, "AuthorizedKeysFile {places}");
     // No account has a password unless the recipe gives it one.
     let passwords = stage.inputs.recipe.users.iter().any(|user| user.password_hash.is_some());
     text.push_str(if passwords { "PasswordAuthentication yes\n" } else { "PasswordAuthentication no\n" });

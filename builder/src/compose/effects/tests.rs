@@ -1,1 +1,194 @@
 #![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::compose::fixture::{inputs, lock, package, path, recipe, script, text, user};
+use crate::compose::{Composition, compose};
+use crate::deb::Package;
+use crate::recipe::{FileEntry, FileSource, Ownership, Recipe};
+
+const SSH_UNIT: &str = "[Service]\nExecStart=/usr/sbin/sshd\n[Install]\nWantedBy=multi-user.target\n";
+
+/// The least that an image is made of.
+fn packages() -> Vec<Package> {
+    let units = "/usr/lib/systemd/system";
+    let mut ssh = package(
+        "openssh-server",
+        &[
+            ("/usr/sbin/sshd", "elf"),
+            ("/usr/share/openssh/sshd_config", "UsePAM yes\n"),
+            (&format!("{units}/ssh.service"), SSH_UNIT),
+            (&format!("{units}/sshd-keygen.service"), "[Install]\nWantedBy=ssh.service\n"),
+            ("/usr/lib/tmpfiles.d/openssh-server.conf", "d /run/sshd 0755\n"),
+        ],
+    );
+    let enable = |unit: &str| {
+        format!(
+            "# Automatically added by dh_installsystemd/13\nif deb-systemd-helper --quiet was-enabled '{unit}'; then\nfi\n\
+             # End automatically added section\n"
+        )
+    };
+    ssh.scripts.insert("postinst".to_owned(), enable("ssh.service") + &enable("sshd-keygen.service"));
+    vec![
+        package(
+            "base-files",
+            &[
+                ("/usr/lib/os-release", "ID=debian\nVERSION_ID=\"13\"\n"),
+                ("/usr/share/base-files/profile", "# profile\n"),
+                ("/etc/skel/.profile", "# skel\n"),
+                ("/var/lib/misc/x", "state"),
+            ],
+        ),
+        package("linux", &[("/boot/vmlinuz-6.12", "bzImage"), ("/usr/lib/modules/6.12/modules.builtin", "")]),
+        package("e2fsprogs", &[("/usr/sbin/mkfs.ext4", "elf")]),
+        package(
+            "systemd",
+            &[
+                ("/usr/bin/systemd-repart", "elf"),
+                (&format!("{units}/multi-user.target"), ""),
+                (&format!("{units}/ldconfig.service"), ""),
+                (&format!("{units}/sysinit.target.wants/ldconfig.service"), "-> ../ldconfig.service"),
+                ("/usr/lib/systemd/system-generators/systemd-sysv-generator", "elf"),
+                ("/usr/lib/systemd/system-generators/systemd-getty-generator", "elf"),
+                (
+                    "/usr/lib/tmpfiles.d/etc.conf",
+                    "d /etc/credstore 0700 root root\nL! /etc/resolv.conf - - - - ../run/stub\nL+ /etc/mtab - - - - a\n\
+                     f^ /etc/issue.d/x - - - - login.issue\nd /var/log 0755 - - -\n",
+                ),
+            ],
+        ),
+        ssh,
+    ]
+}
+
+fn composed(recipe: &Recipe, packages: &[Package]) -> Result<Composition, ComposeError> {
+    let none = std::collections::BTreeMap::new();
+    let accounts = crate::compose::accounts::assign(packages, recipe, (&none, &none))?;
+    let mut lock = lock();
+    lock.users = accounts.pinned_users;
+    lock.groups = accounts.pinned_groups;
+    compose(&inputs(recipe, &lock, packages))
+}
+
+#[test]
+fn a_small_host_is_whole() {
+    let mut recipe = recipe();
+    recipe.users.push(crate::recipe::User { authorized_keys: vec!["ssh-ed25519 AAAA me".to_owned()], ..user("core") });
+    let composition = composed(&recipe, &packages()).unwrap();
+    let tree = &composition.tree;
+    assert_eq!(composition.kernel.release, "6.12");
+    assert!(tree.get(&path("/boot/vmlinuz-6.12")).is_none());
+    assert_eq!(tree.get(&TreePath::root()).unwrap().meta.mode, 0o755);
+    assert_eq!(tree.get(&path("/var/tmp")).unwrap().meta.mode, 0o1777);
+    assert_eq!(tree.get(&path("/etc/shadow")).unwrap().meta.mode, 0o640);
+    assert_eq!(tree.get(&path("/etc/credstore")).unwrap().meta.mode, 0o700);
+    assert_eq!(tree.get(&path("/etc/machine-id")).unwrap().meta.mode, 0o444);
+    assert_eq!(tree.get(&path("/home")).unwrap().kind, Kind::Symlink("var/home".to_owned()));
+    assert_eq!(tree.get(&path("/etc/resolv.conf")).unwrap().kind, Kind::Symlink("../run/stub".to_owned()));
+    assert!(tree.get(&path("/etc/issue.d/x")).is_none(), "credentials are the machine's");
+    assert_eq!(
+        text(tree, "/usr/lib/os-release"),
+        "ID=debian\nVERSION_ID=\"13\"\nIMAGE_ID=demo\nIMAGE_VERSION=\"2026.11\"\n"
+    );
+    assert_eq!(text(tree, "/etc/hostname"), "demo-host\n");
+    assert_eq!(text(tree, "/etc/profile"), "# profile\n");
+    assert_eq!(text(tree, "/etc/ssh/authorized_keys.d/core"), "ssh-ed25519 AAAA me\n");
+    assert!(text(tree, "/etc/ssh/sshd_config.d/10-slipway.conf").contains("PasswordAuthentication no\n"));
+    assert!(text(tree, "/usr/lib/tmpfiles.d/slipway-homes.conf").starts_with("d /var/home/core 0700 1000 1000 -\n"));
+    assert!(tree.get(&path("/etc/systemd/system/multi-user.target.wants/ssh.service")).is_some());
+    let needless = ["ldconfig.service", "sysinit.target.wants/ldconfig.service", "sshd-keygen.service"];
+    for unit in needless {
+        assert!(tree.get(&path(&format!("/usr/lib/systemd/system/{unit}"))).is_none(), "{unit}");
+    }
+    let generators: Vec<&str> =
+        tree.children(&path("/usr/lib/systemd/system-generators")).map(|(path, _)| path.name()).collect();
+    assert_eq!(generators, ["systemd-getty-generator"]);
+    tree.check_hard_links().unwrap();
+}
+
+#[test]
+fn var_is_made_at_boot_and_its_files_come_from_the_factory() {
+    let composition = composed(&recipe(), &packages()).unwrap();
+    let lines = text(&composition.tree, "/usr/lib/tmpfiles.d/slipway-var.conf");
+    for line in ["d /var/home 0755 root root -", "C /var/lib/misc/x 0644 0 0 - /usr/share/factory/var/lib/misc/x"] {
+        assert!(lines.lines().any(|known| known == line), "{line}\n{lines}");
+    }
+    assert!(!lines.contains("/var/log "), "a package has a line for it: {lines}");
+    assert_eq!(text(&composition.tree, "/usr/share/factory/var/lib/misc/x"), "state");
+    assert!(composition.tree.get(&path("/var/lib/misc")).is_none());
+}
+
+#[test]
+fn no_effect_overrides_the_recipe() {
+    let ownership = Ownership { owner: "root".to_owned(), group: "root".to_owned(), mode: 0o600 };
+    let entry = |file: &str| FileEntry {
+        path: path(file),
+        source: FileSource::Inline("mine".to_owned()),
+        ownership: ownership.clone(),
+    };
+    let files = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/ssh/sshd_config.d/10-slipway.conf", "/usr/lib/os-release"];
+    let mut recipe = recipe();
+    recipe.files = files.map(entry).to_vec();
+    let composition = composed(&recipe, &packages()).unwrap();
+    for file in files {
+        assert_eq!(text(&composition.tree, file), "mine");
+        assert_eq!(composition.tree.get(&path(file)).unwrap().meta.mode, 0o600);
+    }
+}
+
+#[test]
+fn ids_that_the_lock_lacks_stop_the_build() {
+    let recipe = recipe();
+    let (lock, mut packages) = (lock(), packages());
+    packages.push(package("x", &[("/usr/lib/sysusers.d/x.conf", "u x -\n")]));
+    let error = compose(&inputs(&recipe, &lock, &packages)).unwrap_err();
+    assert_eq!(error.to_string(), "the lock pins no id for x: run `slipway lock`");
+}
+
+#[test]
+fn a_file_system_without_its_maker_stops_the_build() {
+    let mut recipe = recipe();
+    recipe.disk.state_filesystem = "xfs".to_owned();
+    let error = composed(&recipe, &packages()).unwrap_err().to_string();
+    assert_eq!(error, "effect `state`: the state partition needs `mkfs.xfs`: add xfsprogs to the packages");
+}
+
+#[test]
+fn the_best_alternative_that_is_there_is_linked() {
+    let mut packages = packages();
+    packages.push(package("less", &[("/usr/bin/less", "elf"), ("/usr/bin/more", "elf")]));
+    packages.push(script(
+        "choices",
+        "update-alternatives --install /usr/bin/pager pager /usr/bin/more 50\n\
+         update-alternatives --install /usr/bin/pager pager /usr/bin/less 77\n\
+         update-alternatives --install /usr/bin/pager pager /usr/bin/most 99\n",
+    ));
+    let composition = composed(&recipe(), &packages).unwrap();
+    assert_eq!(composition.tree.get(&path("/usr/bin/pager")).unwrap().kind, Kind::Symlink("less".to_owned()));
+}
+
+#[test]
+fn certificates_are_one_bundle_in_byte_order_with_a_newline_each() {
+    let mut packages = packages();
+    let certificate = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}");
+    packages.push(package(
+        "ca-certificates",
+        &[
+            ("/usr/share/ca-certificates/mozilla/b.crt", &certificate("b")),
+            ("/usr/share/ca-certificates/mozilla/A.crt", &certificate("A")),
+            ("/usr/local/share/ca-certificates/own.crt", &certificate("own")),
+        ],
+    ));
+    let composition = composed(&recipe(), &packages).unwrap();
+    let bundle = text(&composition.tree, "/usr/lib/ssl/cert.pem");
+    let names: Vec<&str> = bundle.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(names, ["A", "b", "own"]);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_tree_in_any_order() {
+    let forward = packages();
+    let backward: Vec<Package> = forward.iter().rev().cloned().collect();
+    let (one, other) = (composed(&recipe(), &forward).unwrap(), composed(&recipe(), &backward).unwrap());
+    assert_eq!(one.tree, other.tree);
+    assert_eq!(one.pruned, other.pruned);
+}

@@ -1,4 +1,4 @@
-//! dh_installtmpfiles: what tmpfiles.d(5) lines of packages make below `/etc` is made now, so that nothing is left to do
+//! `dh_installtmpfiles`: what tmpfiles.d(5) lines of packages make below `/etc` is made now, so that nothing is left to do
 //! at boot. Lines for `/run`, `/tmp` and `/var` are the booted machine's.
 
 use slipway_images::tree::{Kind, Meta, TreePath};
@@ -11,7 +11,7 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     let files: Vec<String> = stage
         .tree
         .children(&folder)
-        .filter(|(path, _)| path.name().ends_with(".conf"))
+        .filter(|(path, _)| path.name().strip_suffix(".conf").is_some())
         .map(|(path, _)| path.as_str().to_owned())
         .collect();
     for file in files {

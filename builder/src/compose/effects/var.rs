@@ -1,6 +1,7 @@
 //! `/var` of the image is covered by the state partition: its folders are made there at boot by systemd-tmpfiles, and its
 //! files are copied from `/usr/share/factory` when they are missing.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use slipway_images::tree::{Kind, Node, Origin, TreePath};
@@ -11,23 +12,32 @@ use crate::compose::ComposeError;
 use crate::compose::apply::factory_path;
 
 /// base-files makes these in its script.
-const LOGS: &str = "\
-f /var/log/wtmp 0664 root utmp -
-f /var/log/btmp 0660 root utmp -
-f /var/log/lastlog 0664 root utmp -
-d /var/mail 2775 root mail -
-L /var/spool/mail - - - - ../mail
-";
+const LOGS: [(&str, &str); 5] = [
+    ("/var/log/wtmp", "f /var/log/wtmp 0664 root utmp -"),
+    ("/var/log/btmp", "f /var/log/btmp 0660 root utmp -"),
+    ("/var/log/lastlog", "f /var/log/lastlog 0664 root utmp -"),
+    ("/var/mail", "d /var/mail 2775 root mail -"),
+    ("/var/spool/mail", "L /var/spool/mail - - - - ../mail"),
+];
+
+/// Of the skeleton, and so among the folders of `/var` already.
+const EARLY: [&str; 1] = ["/var/opt"];
+
+/// Folders of tools that change packages, and of other init systems.
+const NEEDLESS: [&str; 6] =
+    ["/var/lib/dpkg", "/var/lib/pam", "/var/lib/apt", "/var/cache/apt", "/var/cache/debconf", "/var/log/runit"];
 
 pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
+    let made = made_by_packages(stage)?;
     let mut text = "# Made from what packages and the recipe put below /var.\n".to_owned();
-    for (_, _, path) in MOVED {
+    let is_new = |path: &str| !made.contains(path);
+    for (_, _, path) in MOVED.into_iter().filter(|(_, _, path)| is_new(path) && !EARLY.contains(path)) {
         let _ = writeln!(text, "d {path} 0755 root root -");
     }
     let entries: Vec<(TreePath, Node)> = stage
         .tree
         .below(&TreePath::new("/var")?)
-        .filter(|(path, _)| path.as_str() != "/var")
+        .filter(|(path, _)| path.as_str() != "/var" && !made.contains(path.as_str()) && !is_needless(path))
         .map(|(path, node)| (path.clone(), node.clone()))
         .collect();
     for (path, node) in entries {
@@ -50,10 +60,32 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         }
     }
     if stage.accounts.gid("utmp").is_some() && stage.accounts.gid("mail").is_some() {
-        text.push_str(LOGS);
+        text.extend(LOGS.iter().filter(|(path, _)| is_new(path)).flat_map(|(_, line)| [*line, "\n"]));
     }
     stage.file("/usr/lib/tmpfiles.d/slipway-var.conf", 0o644, text)?;
     trim(stage)
+}
+
+/// Paths for which a package has a tmpfiles.d line: a second one would be ignored with a warning.
+fn made_by_packages(stage: &Stage<'_>) -> Result<BTreeSet<String>, ComposeError> {
+    let mut paths = BTreeSet::new();
+    let files: Vec<TreePath> =
+        stage.tree.children(&TreePath::new("/usr/lib/tmpfiles.d")?).map(|(path, _)| path.clone()).collect();
+    for file in files {
+        let text = stage.text(file.as_str())?.unwrap_or_default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let makes = words.next().is_some_and(|kind| kind.starts_with(['d', 'D', 'q', 'Q', 'f', 'L', 'C']));
+            paths.extend(words.next().filter(|_| makes).map(str::to_owned));
+        }
+    }
+    Ok(paths)
+}
+
+fn is_needless(path: &TreePath) -> bool {
+    NEEDLESS
+        .iter()
+        .any(|folder| path.as_str().strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// Of the folders, those stay in the image that something needs before the partition is mounted; the recipe's too, so

@@ -165,12 +165,11 @@ fn link(
     origin: &Origin,
 ) -> Result<(), UnitError> {
     let name = match (is_template(unit), &install.default_instance) {
-        (false, _) => unit.to_owned(),
         (true, Some(instance)) => unit.replacen("@.", &format!("@{instance}."), 1),
         (true, None) if install.wants_instance() => {
             return Err(UnitError::Template(unit.to_owned(), unit.replacen("@.", "@NAME.", 1)));
         }
-        (true, None) => unit.to_owned(),
+        _ => unit.to_owned(),
     };
     let config = TreePath::new(manager.config())?;
     let dependencies =

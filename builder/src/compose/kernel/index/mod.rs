@@ -182,3 +182,13 @@ fn normalise_alias(alias: &str) -> Option<String> {
     }
     (!inside).then_some(text)
 }
+
+/// An index with these keys and priorities.
+#[cfg(test)]
+pub(super) fn of_entries(entries: &BTreeMap<String, u32>) -> Vec<u8> {
+    let mut trie = Trie::default();
+    for (key, priority) in entries {
+        let _ = trie.insert(key, "value", *priority);
+    }
+    trie.to_bytes()
+}

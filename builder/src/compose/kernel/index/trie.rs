@@ -68,14 +68,14 @@ impl TrieNode {
                 let place = self.values.iter().position(|(other, _)| *other >= priority).unwrap_or(self.values.len());
                 self.values.insert(place, (priority, value.to_owned()));
             }
-            Some((first, rest)) => match self.children.get_mut(first) {
-                Some(child) => child.insert(rest, value, priority),
-                None => {
-                    let child =
-                        Self { prefix: rest.to_vec(), values: vec![(priority, value.to_owned())], ..Self::default() };
-                    self.children.insert(*first, child);
+            Some((first, rest)) => {
+                if let Some(child) = self.children.get_mut(first) {
+                    child.insert(rest, value, priority);
+                } else {
+                    let values = vec![(priority, value.to_owned())];
+                    self.children.insert(*first, Self { prefix: rest.to_vec(), values, ..Self::default() });
                 }
-            },
+            }
         }
     }
 
