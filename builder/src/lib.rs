@@ -1,13 +1,16 @@
 //! From a recipe to a lock, a tree and an image.
 
+pub mod apt;
 pub mod archive;
 pub mod build;
 pub mod calendar;
 pub mod compose;
 pub mod deb;
+pub mod fetch;
 pub mod lock;
 pub mod progress;
 pub mod recipe;
 pub mod report;
 pub mod sbom;
+pub mod solve;
 pub mod store;

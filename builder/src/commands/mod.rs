@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod diff;
 mod gc;
+mod lock;
 mod log;
 mod man;
 mod schema;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Read a recipe and say what is wrong with it, or what it comes to
     Check(check::Args),
+    /// Choose packages and write them down, each with its digest
+    Lock(lock::Args),
     /// List the builds in the store
     Log(log::Args),
     /// Show what two builds differ in
@@ -49,6 +52,7 @@ impl Command {
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check(args) => args.run(context),
+            Self::Lock(args) => args.run(context),
             Self::Log(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),

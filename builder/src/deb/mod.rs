@@ -2,8 +2,11 @@
 
 pub mod ar;
 mod cache;
+pub mod control;
 mod entries;
+pub mod relation;
 pub mod unpack;
+pub mod version;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,23 @@
 //! `RECIPE.lock`: every input of a build by digest, and the numeric ids of its accounts.
 
+mod changes;
+mod file;
+mod local;
+mod make;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use slipway_images::digest::Digest;
+
+pub use self::changes::{Change, changes};
+pub use self::file::path_of;
+pub use self::local::LocalPackageError;
+pub use self::make::{Accounts, AssignAccounts, Sources, Update, make, request_digest};
+use crate::apt::{LOCAL, Mirrors, RepositoryError};
+use crate::fetch::Wanted;
+use crate::solve::SolveError;
 
 /// A lock file. Serialised as TOML, sorted, one package a table, no host names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +72,81 @@ pub struct LockedPackage {
     pub size: u64,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
+}
+
+/// Why there is no usable lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The recipe was never locked.
+    #[error("there is no lock {path}: run `slipway lock {recipe}`")]
+    Missing {
+        /// Where it would be.
+        path: PathBuf,
+        /// The recipe.
+        recipe: PathBuf,
+    },
+    /// The recipe asks for other packages than it did.
+    #[error("{path} does not match the recipe ({what}): run `slipway lock {recipe}`")]
+    Mismatch {
+        /// The lock.
+        path: PathBuf,
+        /// What differs, as far as it can be told.
+        what: String,
+        /// The recipe.
+        recipe: PathBuf,
+    },
+    /// The file is no lock.
+    #[error("{path} is broken: {reason}; restore it, or remove it and run `slipway lock`")]
+    Broken {
+        /// The lock.
+        path: PathBuf,
+        /// What is wrong, with line where known.
+        reason: String,
+    },
+    /// The file can't be read or written.
+    #[error("{path} can't be {what}")]
+    File {
+        /// The lock.
+        path: PathBuf,
+        /// `read` or `written`.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The offer of an archive is not known.
+    #[error(transparent)]
+    Archive(#[from] RepositoryError),
+    /// There is no set of packages.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// A local package can't be used.
+    #[error(transparent)]
+    Local(#[from] LocalPackageError),
+    /// A package that is to be updated is not in the lock.
+    #[error("`{0}` can't be updated: it is not in the lock")]
+    NotLocked(String),
+    /// The ids of accounts can't be assigned.
+    #[error("the ids of users and groups can't be assigned")]
+    Accounts(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Lock {
+    /// What this crate writes as `lock-version`.
+    pub const VERSION: u32 = 1;
+
+    /// What to fetch for this lock, in the order of its packages. Local files are looked for beside the recipe, in
+    /// `recipe_folder`.
+    pub fn wanted(&self, mirrors: &Mirrors, recipe_folder: &std::path::Path) -> Result<Vec<Wanted>, RepositoryError> {
+        let wanted = self.packages.iter().map(|package| {
+            let url = if package.repository == LOCAL {
+                local::file_url(&recipe_folder.join(&package.path))
+            } else {
+                mirrors.url(&package.repository, &package.path)?
+            };
+            let label = format!("{} {}", package.name, package.version);
+            Ok(Wanted { urls: vec![url], digest: package.sha256, size: Some(package.size), label })
+        });
+        wanted.collect()
+    }
 }

@@ -1,0 +1,110 @@
+//! `slipway lock RECIPE`
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use slipway_builder::apt::{Mirrors, RepositoryError};
+use slipway_builder::fetch::{Cache, Client, FetchError};
+use slipway_builder::lock::{self, Accounts, Change, Lock, LockError, Sources, Update};
+use slipway_builder::recipe::Recipe;
+use slipway_trust::time::UnixTime;
+
+use crate::context::Context;
+use crate::exit_codes::{ExitCode, OrExit as _};
+
+/// Choose the packages of a recipe and write down each, with its digest, in RECIPE.lock.
+///
+/// Packages that are locked already keep their version unless --update is given.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The recipe, a TOML file.
+    recipe: PathBuf,
+    /// Take the newest versions: of all packages, or of those named.
+    #[arg(long, num_args = 0.., value_name = "PACKAGE")]
+    update: Option<Vec<String>>,
+    /// Only look whether the lock is there and matches the recipe; nothing is fetched or written.
+    #[arg(long, conflicts_with = "update")]
+    check: bool,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    lock: PathBuf,
+    packages: usize,
+    bytes: u64,
+    changes: Vec<String>,
+}
+
+impl Args {
+    /// Locks the recipe.
+    pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let recipe = Recipe::load(&self.recipe)?;
+        let path = lock::path_of(&recipe.path);
+        if self.check {
+            let lock = coded(Lock::load(&recipe))?;
+            return report(context, path, &lock, &[]);
+        }
+        let previous = coded(Lock::read(&path))?;
+        let update = match self.update {
+            None => Update::Keep,
+            Some(names) if names.is_empty() => Update::All,
+            Some(names) => Update::Packages(names),
+        };
+        let sources = Sources {
+            mirrors: &Mirrors::discover(context.mirror()),
+            cache: &Cache::open(context.cache())?,
+            client: &Client::default(),
+            debian_keys: None,
+            now: UnixTime::now(),
+        };
+        // Ids that are pinned stay; new ones are assigned by the build that unpacks the packages.
+        let mut assign = |lock: &Lock| Ok(Accounts { users: lock.users.clone(), groups: lock.groups.clone() });
+        let progress = context.progress();
+        let locked = lock::make(&recipe, previous.as_ref(), &update, &sources, &mut assign, &*progress);
+        let locked = coded(locked)?;
+        let changes = previous.as_ref().map(|previous| lock::changes(previous, &locked)).unwrap_or_default();
+        if previous.as_ref() != Some(&locked) {
+            coded(locked.write(&path))?;
+        }
+        report(context, path, &locked, &changes)
+    }
+}
+
+fn report(context: &Context, path: PathBuf, lock: &Lock, changes: &[Change]) -> anyhow::Result<ExitCode> {
+    let summary = Summary {
+        lock: path,
+        packages: lock.packages.len(),
+        bytes: lock.packages.iter().map(|package| package.size).sum(),
+        changes: changes.iter().map(ToString::to_string).collect(),
+    };
+    if context.json() {
+        context.print_json(&summary)?;
+        return Ok(ExitCode::Success);
+    }
+    let mut lines = summary.changes;
+    let megabytes = summary.bytes.div_ceil(1_000_000);
+    lines.push(format!("{}: {} packages, {megabytes} MB\n", summary.lock.display(), summary.packages));
+    context.print(&lines.join("\n"))?;
+    Ok(ExitCode::Success)
+}
+
+fn coded<T>(result: Result<T, LockError>) -> anyhow::Result<T> {
+    let code = result.as_ref().err().map_or(ExitCode::Failure, code_of);
+    result.or_exit(code)
+}
+
+fn code_of(error: &LockError) -> ExitCode {
+    match error {
+        LockError::Missing { .. } | LockError::Mismatch { .. } | LockError::Broken { .. } | LockError::NotLocked(_) => {
+            ExitCode::Lock
+        }
+        LockError::Solve(_) => ExitCode::Unsatisfiable,
+        LockError::Archive(error) if error.is_untrusted() => ExitCode::Untrusted,
+        LockError::Archive(
+            RepositoryError::Fetch(FetchError::Transfer { .. } | FetchError::Status { .. })
+            | RepositoryError::NoRelease { .. }
+            | RepositoryError::NoMirror(_),
+        ) => ExitCode::Unreachable,
+        _ => ExitCode::Failure,
+    }
+}
