@@ -66,8 +66,8 @@ pub enum PickError {
 pub enum Pick<'a> {
     /// None fits yet.
     None,
-    /// It is this one: waiting for more disks can't change it.
-    Certain(&'a str),
+    /// It is this one, for the reason given, if there was a choice: waiting for more disks can't change it.
+    Certain(&'a str, Option<String>),
     /// It is this one unless a better one turns up; for the reason given, if there was a choice.
     Likely(&'a str, Option<String>),
     /// Several fit, and nothing says which.
@@ -88,18 +88,23 @@ pub fn pick<'a>(disks: &'a [Disk], booted: &BootedFrom, root: RootHash) -> Pick<
     fitting.sort_by_key(rank);
     let [first, others @ ..] = fitting.as_slice() else { return Pick::None };
     match others {
-        [] if at_controller(first) => Pick::Certain(&first.name),
+        [] if at_controller(first) => Pick::Certain(&first.name, None),
         [] => Pick::Likely(&first.name, None),
         [second, ..] => {
             let names = || fitting.iter().map(|disk| disk.name.as_str()).collect::<Vec<_>>();
+            let at_one_controller = at_controller(first) && !at_controller(second);
             let reason = match (rank(first), rank(second)) {
-                ((false, ..), (true, ..)) => "the firmware was started from its controller",
+                _ if at_one_controller => "the firmware was started from its controller",
                 _ if booted.esp.is_none() => return Pick::Ambiguous(names()),
                 ((_, false, _), (_, true, _)) => "it alone has this kernel's root",
                 _ => "it comes first in the device tree",
             };
             let note = format!("{} are copies of one disk; takes {}: {reason}", names().join(" and "), first.name);
-            Pick::Likely(&first.name, Some(note))
+            if at_one_controller {
+                Pick::Certain(&first.name, Some(note))
+            } else {
+                Pick::Likely(&first.name, Some(note))
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ fn from_esp(controller: &[(u8, u8)]) -> BootedFrom {
 fn the_disk_is_the_one_that_the_boot_loader_was_started_from() {
     let disks = [disk("vda", "0000:00:03.0", &[(TypeGuid::ESP, guid(9))]), image("vdb", "0000:00:04.0")];
     assert_eq!(pick(&disks, &from_esp(&[]), root()), Pick::Likely("vdb", None));
-    assert_eq!(pick(&disks, &from_esp(&[(4, 0)]), root()), Pick::Certain("vdb"));
+    assert_eq!(pick(&disks, &from_esp(&[(4, 0)]), root()), Pick::Certain("vdb", None));
     assert_eq!(pick(&disks[..1], &from_esp(&[]), root()), Pick::None);
     let error = none_found(&disks[..1], &from_esp(&[]), root()).to_string();
     assert!(error.contains("00000000-0000-0000-0000-000000000001") && error.contains("vda (1 partitions)"), "{error}");
@@ -75,7 +75,7 @@ fn the_disk_is_the_one_that_the_boot_loader_was_started_from() {
 #[test]
 fn of_two_copies_the_firmware_s_controller_decides_then_the_device_tree() {
     let disks = [image("vda", "0000:00:05.0"), image("vdb", "0000:00:04.0")];
-    let Pick::Likely("vda", Some(note)) = pick(&disks, &from_esp(&[(5, 0)]), root()) else { panic!() };
+    let Pick::Certain("vda", Some(note)) = pick(&disks, &from_esp(&[(5, 0)]), root()) else { panic!() };
     assert_eq!(note, "vda and vdb are copies of one disk; takes vda: the firmware was started from its controller");
     let Pick::Likely("vdb", Some(note)) = pick(&disks, &from_esp(&[]), root()) else { panic!() };
     assert!(note.ends_with("it comes first in the device tree"), "{note}");
@@ -88,7 +88,7 @@ fn of_two_copies_the_updated_one_has_the_root() {
     let Pick::Likely("vdb", Some(note)) = pick(&disks, &from_esp(&[]), root()) else { panic!() };
     assert!(note.ends_with("it alone has this kernel's root"), "{note}");
     // What the firmware says counts more: a wrong root on the right disk is an error, not a reason to boot another one.
-    let Pick::Likely("vda", Some(_)) = pick(&disks, &from_esp(&[(3, 0)]), root()) else { panic!() };
+    let Pick::Certain("vda", Some(_)) = pick(&disks, &from_esp(&[(3, 0)]), root()) else { panic!() };
     assert!(matches!(layout(&disks[0], root()), Err(PickError::Partition { what: "root", .. })));
 }
 

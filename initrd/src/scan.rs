@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How long a likely disk stays the best one before it is taken: where the firmware names another controller, a disk
 /// behind that one may still turn up.
 const SETTLE: Duration = Duration::from_millis(30);
-const SETTLE_FOR_CONTROLLER: Duration = Duration::from_secs(2);
+const SETTLE_FOR_CONTROLLER: Duration = Duration::from_millis(500);
 
 /// Block devices that are no disks, by the start of their names.
 const VIRTUAL: [&str; 6] = ["dm-", "loop", "md", "nbd", "ram", "zram"];
@@ -38,14 +38,9 @@ pub fn wait_for_disk(booted: &BootedFrom, root: RootHash) -> Result<Disk, BootEr
         let over = started.elapsed() >= LIMIT;
         let settle = if booted.controller.is_empty() { SETTLE } else { SETTLE_FOR_CONTROLLER };
         let settled = likely_since.is_some_and(|since: Instant| since.elapsed() >= settle);
-        let name = match pick(&disks, booted, root) {
-            Pick::Certain(name) => Some(name),
-            Pick::Likely(name, note) if settled || over => {
-                if let Some(note) = note {
-                    say(Severity::Warning, &note);
-                }
-                Some(name)
-            }
+        let picked = match pick(&disks, booted, root) {
+            Pick::Certain(name, note) => Some((name, note)),
+            Pick::Likely(name, note) if settled || over => Some((name, note)),
             Pick::Ambiguous(names) if settled || over => return Err(PickError::Ambiguous(names.join(", ")).into()),
             Pick::None if over => return Err(none_found(&disks, booted, root).into()),
             Pick::None => {
@@ -57,7 +52,12 @@ pub fn wait_for_disk(booted: &BootedFrom, root: RootHash) -> Result<Disk, BootEr
                 None
             }
         };
-        if let Some(disk) = name.and_then(|name| known.get(name)) {
+        if let Some((name, note)) = picked
+            && let Some(disk) = known.get(name)
+        {
+            if let Some(note) = note {
+                say(Severity::Warning, &note);
+            }
             return Ok(disk.clone());
         }
         std::thread::sleep(PAUSE);
@@ -72,10 +72,24 @@ fn look_for_new(known: &mut BTreeMap<String, Disk>) -> Result<(), BootError> {
             continue;
         }
         let Some(table) = read_table(&name) else { continue };
-        let device_path = fs::canonicalize(entry.path()).unwrap_or_default().to_string_lossy().into_owned();
+        let device_path = device_path(&entry.path()).to_string_lossy().into_owned();
         known.insert(name.clone(), Disk { name, device_path, table });
     }
     Ok(())
+}
+
+/// Where a disk is in the device tree. An NVMe namespace that could be reached by several controllers is a virtual device
+/// to the kernel; it is where the first of its controllers is, to which its subsystem's folder has links.
+fn device_path(block: &Path) -> PathBuf {
+    let path = fs::canonicalize(block).unwrap_or_default();
+    let Some(subsystem) = path.parent().filter(|_| path.starts_with("/sys/devices/virtual/nvme-subsystem")) else {
+        return path;
+    };
+    let links = fs::read_dir(subsystem).into_iter().flatten().flatten();
+    let is_controller = |link: &PathBuf| link.is_symlink() && link.join("transport").exists();
+    let controllers = links.map(|entry| entry.path()).filter(is_controller);
+    let found = controllers.filter_map(|link| fs::canonicalize(link).ok()).min();
+    found.map_or(path.clone(), |controller| controller.join(path.file_name().unwrap_or_default()))
 }
 
 fn read_table(name: &str) -> Option<PartitionTable> {
