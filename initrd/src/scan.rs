@@ -78,7 +78,7 @@ fn look_for_new(known: &mut BTreeMap<String, Disk>) -> Result<(), BootError> {
     Ok(())
 }
 
-/// Where a disk is in the device tree. An NVMe namespace that could be reached by several controllers is a virtual device
+/// Where a disk is in the device tree. An `NVMe` namespace that several controllers could reach is a virtual device
 /// to the kernel; it is where the first of its controllers is, to which its subsystem's folder has links.
 fn device_path(block: &Path) -> PathBuf {
     let path = fs::canonicalize(block).unwrap_or_default();
