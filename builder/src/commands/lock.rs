@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use slipway_builder::apt::{Mirrors, RepositoryError};
+use slipway_builder::build::Depot;
+use slipway_builder::compose::accounts;
 use slipway_builder::fetch::{Cache, Client, FetchError};
 use slipway_builder::lock::{self, Accounts, Change, Lock, LockError, Sources, Update};
 use slipway_builder::recipe::Recipe;
@@ -57,9 +59,19 @@ impl Args {
             debian_keys: None,
             now: UnixTime::now(),
         };
-        // Ids that are pinned stay; new ones are assigned by the build that unpacks the packages.
-        let mut assign = |lock: &Lock| Ok(Accounts { users: lock.users.clone(), groups: lock.groups.clone() });
         let progress = context.progress();
+        let depot = Depot {
+            cache: sources.cache,
+            mirrors: sources.mirrors,
+            client: sources.client,
+            progress: progress.as_ref(),
+        };
+        // Who gets an id only the packages' own files say: they are fetched and unpacked now.
+        let mut assign = |lock: &Lock| {
+            let packages = depot.packages(&recipe, lock)?;
+            let accounts = accounts::assign(&packages.root, &recipe, (&lock.users, &lock.groups))?;
+            Ok(Accounts { users: accounts.pinned_users, groups: accounts.pinned_groups })
+        };
         let locked = lock::make(&recipe, previous.as_ref(), &update, &sources, &mut assign, &*progress);
         let locked = coded(locked)?;
         let changes = previous.as_ref().map(|previous| lock::changes(previous, &locked)).unwrap_or_default();

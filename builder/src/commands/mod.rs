@@ -1,5 +1,6 @@
 //! One file per subcommand: an `Args` struct and its `run`. This file only names them.
 
+mod build;
 mod check;
 mod completions;
 mod diff;
@@ -33,6 +34,8 @@ pub enum Command {
     Check(check::Args),
     /// Choose packages and write them down, each with its digest
     Lock(lock::Args),
+    /// Build the image of a recipe
+    Build(build::Args),
     /// List the builds in the store
     Log(log::Args),
     /// Show what two builds differ in
@@ -53,6 +56,7 @@ impl Command {
         match self {
             Self::Check(args) => args.run(context),
             Self::Lock(args) => args.run(context),
+            Self::Build(args) => args.run(context),
             Self::Log(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),

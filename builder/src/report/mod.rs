@@ -5,14 +5,14 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slipway_images::tree::{Kind, Origin, RootTree, TreePath};
 
 pub use html::html;
 pub use text::{bytes, text};
 
 /// Everything a report shows. Made by the build, completed by a test boot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Image id.
     pub id: String,
@@ -45,7 +45,7 @@ pub struct Report {
 }
 
 /// A package in the root.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PackageSize {
     /// Name, or the name of the effect or `recipe`.
     pub name: String,
@@ -58,7 +58,7 @@ pub struct PackageSize {
 }
 
 /// A folder of the root, with all below it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Folder {
     /// Last part of the path; empty for the root.
     pub name: String,
@@ -74,7 +74,7 @@ pub struct Folder {
 pub const SMALLEST_FILE: u64 = 64 * 1024;
 
 /// Something pruned.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PrunedPath {
     /// Where it was.
     pub path: String,
@@ -85,7 +85,7 @@ pub struct PrunedPath {
 }
 
 /// A maintainer script.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScriptNote {
     /// Package.
     pub package: String,

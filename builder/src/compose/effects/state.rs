@@ -14,19 +14,22 @@ SizeMinBytes=256M
 GrowFileSystem=yes
 ";
 
-/// After the static device nodes, of which one loads the loop driver that repart formats through.
+/// repart formats through a loop device; without one it would write to a temporary file, for which there is no place yet
+/// but memory.
 const STATE_UNIT: &str = "\
 [Unit]
 Description=Make or grow the state partition
 DefaultDependencies=no
 Requires=dev-slipway-disk.device
-After=dev-slipway-disk.device systemd-tmpfiles-setup-dev-early.service systemd-udevd.service
+Wants=modprobe@loop.service
+After=dev-slipway-disk.device modprobe@loop.service systemd-udevd.service
 Before=var.mount systemd-fsck@dev-slipway-state.service local-fs-pre.target shutdown.target
 Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+Environment=TMPDIR=/run
 ExecStart=/usr/bin/systemd-repart --dry-run=no /dev/slipway/disk
 ";
 
