@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod apply;
+pub mod closure;
 pub mod container;
 pub mod effects;
 pub mod kernel;
