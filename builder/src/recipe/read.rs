@@ -95,7 +95,8 @@ impl Chain {
         self.seen.push(real);
         let base = self.sources.add(path, &folder, &text);
 
-        let (table, errors) = DeTable::parse_recoverable(&text);
+        let (table, mut errors) = DeTable::parse_recoverable(&text);
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
         for error in &errors {
             let span = error.span().map_or(base..base, |span| span.start + base..span.end + base);
             let message = format!("this is not TOML: {}", error.message());
@@ -146,7 +147,7 @@ fn hint(message: &str, text: &str, span: Option<Range<usize>>) -> Option<String>
     })?;
     let value = line.split_once('=').map(|(_, value)| value.trim()).unwrap_or_default();
     if message.contains("duplicate key") {
-        Some("a key can be set once; put both values into one line, or use `[[…]]` for several entries".into())
+        Some("a key can be set once; put both values into one line, or use `[[section]]` for several entries".into())
     } else if line.trim_start().starts_with('[') && line.matches('[').count() != line.matches(']').count() {
         Some("close the bracket: `[section]`, or `[[entry]]`".into())
     } else if !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']) && value.parse::<f64>().is_err() {

@@ -122,7 +122,9 @@ impl Walk<'_> {
         let help = match nearest(name, properties.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => match sections_with(name).as_slice() {
-                [] => format!("known here: {}", listed(properties.keys().map(String::as_str)).replace(" or ", ", ")),
+                sections if sections.is_empty() || !path.is_empty() => {
+                    format!("known here: {}", listed(properties.keys().map(String::as_str)).replace(" or ", ", "))
+                }
                 sections => format!("`{name}` belongs into {}", listed(sections.iter().map(String::as_str))),
             },
         };
@@ -190,16 +192,24 @@ impl Walk<'_> {
         let last = path.rsplit('.').next().unwrap_or(path);
         let item_is_table =
             schema.get("items").map(resolved).and_then(|items| items.get("type")) == Some(&"object".into());
+        let example = example(schema);
+        let has_unit = example.as_deref().is_some_and(|text| {
+            let text = text.trim_matches('"');
+            text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_alphabetic())
+        });
         let help = match (types, value.get_ref()) {
             (["array"], DeValue::Table(_)) if item_is_table => {
                 format!("write `[[{path}]]` with two brackets: there can be several")
+            }
+            (["array"], _) if item_is_table => {
+                format!("write `[[{path}]]` on a line of its own, and the entry's keys below; there can be several")
             }
             (["array"], DeValue::String(text)) => format!("put it in brackets: `{last} = [{text:?}]`"),
             (["object"], DeValue::Array(items)) if items.iter().all(|item| item.get_ref().is_table()) => {
                 format!("write `[{path}]` with one bracket: there is only one")
             }
             (["object"], _) => format!("write `[{path}]` on a line of its own, and its keys below"),
-            (["string"], DeValue::Integer(number)) => format!("put it in quotes: `{last} = \"{number}\"`"),
+            (["string"], DeValue::Integer(number)) if !has_unit => format!("put it in quotes: `{last} = \"{number}\"`"),
             (["string"], DeValue::Float(number)) => format!("put it in quotes: `{last} = \"{number}\"`"),
             (["string"], DeValue::Datetime(time)) => format!("put it in quotes: `{last} = \"{time}\"`"),
             (["boolean"], DeValue::String(text)) if text == "true" || text == "false" => {
@@ -208,7 +218,7 @@ impl Walk<'_> {
             (["integer"], DeValue::String(text)) if text.parse::<u32>().is_ok() => {
                 format!("leave the quotes out: `{last} = {text}`")
             }
-            _ => match example(schema) {
+            _ => match example {
                 Some(example) => format!("write `{last} = {example}`, say"),
                 None => format!("write {wanted}"),
             },

@@ -1,8 +1,12 @@
 //! Integration tests of the builder.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cli;
 mod fetch;
 mod lock;
+mod manual;
+mod recipe;
+mod recipe_errors;
 mod repository;
 mod server;
 mod solve;

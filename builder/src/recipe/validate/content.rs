@@ -85,15 +85,22 @@ pub(super) fn user(checker: &mut Checker<'_>, shape: &UserShape, entry: Range<us
         Some("root") => "/root".to_owned(),
         name => format!("/var/home/{}", name.unwrap_or("nobody")),
     };
+    let group = checker.optional("user.group", &shape.group, values::account);
+    let groups = checker.list("user.groups", &shape.groups, values::account);
+    let password_hash =
+        shape.password_hash.as_ref().and_then(|at| checker.secret("user.password-hash", at, values::password_hash));
+    let keys = shape.authorized_keys.iter();
+    let authorized_keys =
+        keys.filter_map(|at| checker.secret("user.authorized-keys", at, values::authorized_key)).collect();
     let user = User {
         name: name?,
         uid: shape.uid.as_ref().map(|at| *at.get()),
-        group: checker.optional("user.group", &shape.group, values::account),
-        groups: checker.list("user.groups", &shape.groups, values::account),
+        group,
+        groups,
         home: home.or_else(|| TreePath::new(&default_home).ok())?,
         shell: shell.or_else(|| TreePath::new("/bin/bash").ok())?,
-        password_hash: checker.optional("user.password-hash", &shape.password_hash, values::password_hash),
-        authorized_keys: checker.list("user.authorized-keys", &shape.authorized_keys, values::authorized_key),
+        password_hash,
+        authorized_keys,
     };
     if let (Some(at), true) = (&shape.uid, (user.uid == Some(0)) != (user.name == "root") || user.uid == Some(65534)) {
         let message = format!("`user.uid` cannot be {} for `{}`", at.get(), user.name);

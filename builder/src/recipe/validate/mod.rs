@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use slipway_images::digest::Digest;
 
-use super::error::Problem;
+use super::error::{Place, Problem};
 use super::model::Recipe;
 use super::shape::{At, Shape, Text};
 use super::source::Sources;
@@ -19,7 +19,7 @@ use super::values::Wrong;
 /// The recipe that `shape`, read from `path`, stands for; its digest is still to be taken. What is wrong comes on top of
 /// the `problems` that were found while it was read.
 pub fn validate(path: &Path, shape: &Shape, sources: &Sources, problems: Vec<Problem>) -> Result<Recipe, Vec<Problem>> {
-    let mut checker = Checker { sources, problems };
+    let mut checker = Checker { sources, problems, secrets: Vec::new() };
     let recipe = Recipe {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         digest: Digest::from_bytes([0; 32]),
@@ -46,7 +46,8 @@ pub fn validate(path: &Path, shape: &Shape, sources: &Sources, problems: Vec<Pro
         smoke: checks::set(&mut checker, "smoke", &shape.smoke, "0s"),
     };
     together::check(&mut checker, shape, &recipe);
-    let mut problems = checker.problems;
+    let Checker { mut problems, secrets, .. } = checker;
+    redact(&mut problems, &secrets);
     if problems.is_empty() {
         return Ok(recipe);
     }
@@ -62,13 +63,37 @@ fn entries<S, T>(
     shapes.iter().filter_map(|shape| make(checker, shape.get(), shape.span())).collect()
 }
 
+/// Puts stars over the secrets in every text that is going to be quoted: logs of builds are read by many.
+fn redact(problems: &mut [Problem], secrets: &[Place]) {
+    for place in problems.iter_mut().filter_map(|problem| problem.place.as_mut()) {
+        for secret in secrets.iter().filter(|secret| secret.file == place.file) {
+            let (before, rest) = place.text.split_at(secret.span.start);
+            let (hidden, after) = rest.split_at(secret.span.len());
+            // One star a byte, so that every other place stays where it is.
+            let stars: String = hidden.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+            place.text = format!("{before}{stars}{after}").into();
+        }
+    }
+}
+
 /// Gathers what is wrong. A value that is wrong has been reported once a method gives `None` or a stand-in for it.
 struct Checker<'a> {
     sources: &'a Sources,
     problems: Vec<Problem>,
+    /// Where something stands that may be a password or a private key.
+    secrets: Vec<Place>,
 }
 
 impl Checker<'_> {
+    /// The value of `key`, which may be a secret that was meant to stay one: nothing that is told repeats it.
+    fn secret<T>(&mut self, key: &str, at: &At<String>, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        let value = self.value(key, at, parse);
+        if value.is_none() {
+            self.secrets.extend(self.sources.place(&at.span()));
+        }
+        value
+    }
+
     fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: &str, help: impl Into<String>) {
         self.problems.push(self.sources.problem(span, message, label, Some(help.into())));
     }
@@ -114,12 +139,13 @@ impl Checker<'_> {
     ) -> Option<T> {
         if text.is_none() {
             let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-            self.problem(
-                entry,
-                format!("`{section}` has no `{name}`"),
-                "in this entry",
-                format!("write `{name} = {example}`, say"),
-            );
+            let message = format!("`{section}` has no `{name}`");
+            if *entry == (0..0) {
+                let help = format!("write `{name} = {example}` below `[{section}]`, say");
+                self.problem(entry, message, "in this recipe", help);
+            } else {
+                self.problem(entry, message, "in this entry", format!("write `{name} = {example}`, say"));
+            }
         }
         self.optional(key, text, parse)
     }
@@ -157,9 +183,9 @@ impl Checker<'_> {
     fn local(&mut self, key: &str, at: &At<String>, folder_fits: bool) -> Option<PathBuf> {
         let path = self.sources.resolve(&at.span(), at.get());
         let wrong = match path.metadata() {
-            Err(error) => Some(format!("`{key}` names `{}`, which cannot be read: {error}", path.display())),
+            Err(error) => Some(format!("`{key}` names `{}`, which cannot be read: {error}", at.get())),
             Ok(meta) if meta.is_dir() && !folder_fits => {
-                Some(format!("`{key}` names `{}`, which is a folder", path.display()))
+                Some(format!("`{key}` names `{}`, which is a folder", at.get()))
             }
             Ok(_) => None,
         };
