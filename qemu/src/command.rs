@@ -35,7 +35,7 @@ pub(crate) fn arguments(machine: &Machine, accelerator: Accelerator, files: &Fil
     let mut line = Line::default();
     line.option("-name", format!("{},process=slipway-{0}", comma_doubled(&machine.name)));
     line.flags(&["-nodefaults", "-no-user-config", "-S"]);
-    line.option("-machine", "q35,smm=off,hpet=off,vmport=off");
+    line.option("-machine", "q35,smm=off,vmport=off");
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg => ("tcg,thread=multi", TCG_CPU),
@@ -222,7 +222,7 @@ mod tests {
         let line = line(&Machine::new("x"), &files());
         assert_eq!(
             line,
-            "qemu -name x,process=slipway-x -nodefaults -no-user-config -S -machine q35,smm=off,hpet=off,vmport=off -accel \
+            "qemu -name x,process=slipway-x -nodefaults -no-user-config -S -machine q35,smm=off,vmport=off -accel \
              tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048M -display none -chardev \
              socket,id=monitor,path=/t/qmp -mon chardev=monitor,mode=control -chardev \
              socket,id=console,path=/t/console -device isa-serial,chardev=console -nic none -device virtio-rng-pci"
