@@ -12,5 +12,6 @@ pub mod progress;
 pub mod recipe;
 pub mod report;
 pub mod sbom;
+pub mod smoke;
 pub mod solve;
 pub mod store;

@@ -5,10 +5,13 @@ mod check;
 mod completions;
 mod diff;
 mod gc;
+mod image;
 mod lock;
 mod log;
 mod man;
+mod run;
 mod schema;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +45,10 @@ pub enum Command {
     Diff(diff::Args),
     /// Free what old builds hold in the store
     Gc(gc::Args),
+    /// Boot an image in a virtual machine, with its console here; Ctrl-A X leaves
+    Run(run::Args),
+    /// Boot an image in a virtual machine and run its smoke checks inside
+    Test(test::Args),
     /// Print the JSON Schema of recipes, for editors
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -61,6 +68,8 @@ impl Command {
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),
             Self::Schema(args) => args.run(context),
+            Self::Run(args) => args.run(context),
+            Self::Test(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }

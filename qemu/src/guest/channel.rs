@@ -53,6 +53,8 @@ pub(crate) struct Channel {
     writer: UnixStream,
     incoming: Receiver<Incoming>,
     next_id: u64,
+    /// A hello that came in the midst of a request.
+    hello: Option<String>,
     noise: VecDeque<String>,
 }
 
@@ -61,11 +63,14 @@ impl Channel {
         let reader = stream.try_clone()?;
         let (sender, incoming) = sync_channel(QUEUE);
         thread::spawn(move || follow(reader, &sender));
-        Ok(Self { writer: stream, incoming, next_id: 0, noise: VecDeque::new() })
+        Ok(Self { writer: stream, incoming, next_id: 0, hello: None, noise: VecDeque::new() })
     }
 
-    /// The next hello. `within` is for the error.
+    /// The next hello that nobody was told of. `within` is for the error.
     pub(super) fn wait_for_hello(&mut self, deadline: Instant, within: Duration) -> Result<String, GuestError> {
+        if let Some(version) = self.hello.take() {
+            return Ok(version);
+        }
         loop {
             if let Incoming::Hello { version } = self.next("hello of the agent", deadline, within)? {
                 return Ok(version);
@@ -86,7 +91,10 @@ impl Channel {
             .map_err(|error| GuestError::Send(error.to_string()))?;
         loop {
             match self.next(waiting, deadline, within)? {
-                Incoming::Hello { .. } => return Err(GuestError::Restarted(waiting.to_owned())),
+                Incoming::Hello { version } => {
+                    self.hello = Some(version);
+                    return Err(GuestError::Restarted(waiting.to_owned()));
+                }
                 Incoming::Answer { id, body } if id == self.next_id => {
                     return match body.get("error") {
                         Some(Value::String(reason)) => Err(GuestError::Refused(reason.clone())),
@@ -211,6 +219,7 @@ mod tests {
         hello(&mut channel).unwrap();
         let restarted = channel.request(json!({}), "x", SOON).unwrap_err();
         assert_eq!(restarted, GuestError::Restarted("x".into()));
+        assert_eq!(hello(&mut channel).unwrap(), "2", "it isn't lost");
 
         let mut channel = guest(HELLO, |request| format!("{{\"id\":{},\"error\":\"no such set\"}}\n", request["id"]));
         hello(&mut channel).unwrap();

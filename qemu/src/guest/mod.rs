@@ -110,7 +110,7 @@ impl<'a> Guest<'a> {
         Self { channel, evidence }
     }
 
-    /// Waits for the (next) hello and returns the agent's version.
+    /// Waits for the next hello and returns the agent's version. One that ended a request with [`GuestError::Restarted`] counts.
     pub fn wait_for_hello(&mut self, within: Duration) -> Result<String, QemuError> {
         self.channel.wait_for_hello(Instant::now() + within, within).map_err(|error| self.evidence.guest(error))
     }
