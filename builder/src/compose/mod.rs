@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod apply;
 pub mod closure;
 pub mod container;
+pub mod download;
 pub mod effects;
 pub mod kernel;
 pub mod prune;
