@@ -8,5 +8,6 @@ mod manual;
 mod recipe;
 mod recipe_errors;
 mod repository;
+mod sbom;
 mod server;
 mod solve;
