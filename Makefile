@@ -2,7 +2,7 @@
 
 RECIPE   ?= recipes/docker-host.toml
 TARGET   := x86_64-unknown-linux-gnu
-STATIC   := target/static/$(TARGET)/release
+STATIC   := target/static/$(TARGET)/guest
 SLIPWAY  := target/release/slipway
 # Paths of this machine stay out of the guest's binaries: they are inputs of every image.
 REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
@@ -25,7 +25,7 @@ build: target/components
 # initrd and agent run in the image: static, so that they fit any glibc.
 .PHONY: target/components
 target/components:
-	RUSTFLAGS='-C target-feature=+crt-static $(REMAP)' cargo build --release --locked --target $(TARGET) \
+	RUSTFLAGS='-C target-feature=+crt-static $(REMAP)' cargo build --profile guest --locked --target $(TARGET) \
 	    --target-dir target/static -p slipway-initrd -p slipway-updater
 	@mkdir -p target/release
 	@for name in slipway-initrd slipway-agent; do \
