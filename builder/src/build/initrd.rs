@@ -1,10 +1,13 @@
 //! The initrd of an image: one program, the modules it loads, and the list of them.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 
 use slipway_images::boot::{INITRD_MODULE_FOLDER, INITRD_MODULE_LIST};
 use slipway_images::content::Content;
 use slipway_images::cpio::{Cpio, CpioError, compress};
+use slipway_images::digest::Digest;
 use slipway_images::tree::{TreeError, TreePath};
 
 use crate::compose::kernel::InitrdModule;
@@ -31,8 +34,9 @@ pub enum InitrdError {
     Compress(#[source] io::Error),
 }
 
-/// The archive that the kernel unpacks: `program` as `/init`, and `modules` in the order they are loaded. Compressed.
-pub fn initrd(program: &Content, modules: &[InitrdModule]) -> Result<Vec<u8>, InitrdError> {
+/// The archive that the kernel unpacks: `program` as `/init`, and `modules` in the order they are loaded. Compressed; and
+/// as that takes longer than all else of a small change, kept in the folder `cache` by the archive's digest.
+pub fn initrd(program: &Content, modules: &[InitrdModule], cache: &Path) -> Result<Vec<u8>, InitrdError> {
     let read = |name: &str, content: &Content| {
         content.to_vec().map_err(|source| InitrdError::Read { name: name.to_owned(), source })
     };
@@ -52,5 +56,51 @@ pub fn initrd(program: &Content, modules: &[InitrdModule]) -> Result<Vec<u8>, In
         list.push('\n');
     }
     archive.file(&TreePath::new(INITRD_MODULE_LIST)?, 0o644, list.as_bytes())?;
-    compress(&archive.finish()).map_err(InitrdError::Compress)
+    let archive = archive.finish();
+    let kept = cache.join("initrd").join(Digest::of(&archive).to_hex());
+    if let Some(compressed) = read_kept(&kept) {
+        return Ok(compressed);
+    }
+    let compressed = compress(&archive).map_err(InitrdError::Compress)?;
+    // What can't be kept is made again next time.
+    let _ = keep(&kept, &compressed);
+    Ok(compressed)
+}
+
+/// The file holds the digest of what follows it, so that a damaged one is noticed.
+fn read_kept(path: &Path) -> Option<Vec<u8>> {
+    let bytes = fs::read(path).ok()?;
+    let (digest, compressed) = bytes.split_at_checked(32)?;
+    (Digest::of(compressed).as_bytes() == digest).then(|| compressed.to_vec())
+}
+
+fn keep(path: &Path, compressed: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(Digest::of(compressed).as_bytes())?;
+    file.write_all(compressed)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_kept_initrd_is_the_same_and_a_damaged_one_is_made_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let module = InitrdModule { file_name: "a.ko".into(), content: Content::from_bytes("module"), optional: true };
+        let make = || initrd(&Content::from_bytes("program"), std::slice::from_ref(&module), cache.path()).unwrap();
+        let first = make();
+        let kept = fs::read_dir(cache.path().join("initrd")).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = fs::read(&kept).unwrap();
+        assert_eq!(bytes[32..], first);
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&kept, bytes).unwrap();
+        assert_eq!(make(), first);
+    }
 }

@@ -29,6 +29,7 @@ pub use initrd::InitrdError;
 pub use output::OutputError;
 pub use packages::{Depot, PackagesError, Unpacked};
 
+use crate::compose::closure::{BrokenRoot, ClosureError, Finding, stop_on_errors};
 use crate::compose::container::ContainerError;
 use crate::compose::prune::Pruned;
 use crate::compose::scripts::{ScriptReport, UnrecognisedScripts, Verdict};
@@ -94,6 +95,12 @@ pub enum BuildError {
         /// Where it was looked for.
         place: String,
     },
+    /// The root could not be checked.
+    #[error(transparent)]
+    Check(#[from] ClosureError),
+    /// The root lacks something that it needs.
+    #[error(transparent)]
+    Broken(#[from] BrokenRoot),
     /// The initrd.
     #[error(transparent)]
     Initrd(#[from] InitrdError),
@@ -174,6 +181,7 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
         downloads: Vec::new(),
         local_files,
     })?;
+    let findings = stop_on_errors(compose::closure::check(&composition.tree)?)?;
     place.depot.progress.event(Event::Done(Phase::Compose, &format!("{} paths", composition.tree.len())));
     clock.lap("compose and check");
 
@@ -198,7 +206,7 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
     let manifest = outcome.manifest(&components, &composition.kernel.release)?;
     output.write(MANIFEST, &manifest.to_json()?)?;
     write_json(&output, SBOM, &sbom(recipe, lock))?;
-    let report = outcome.report(&composition, &scripts, boot.loader.len(), initrd.len() as u64, clock);
+    let report = outcome.report(&composition, &scripts, &findings, boot.loader.len(), initrd.len() as u64, clock);
     for (name, bytes) in report_files(&report)? {
         output.write(name, &bytes)?;
     }
@@ -324,7 +332,8 @@ fn seal(
             progress.event(Event::Done(Phase::Seal, &sealed.commit()[..12]));
             Ok(sealed)
         });
-        let initrd = scope.spawn(|| initrd::initrd(&components.initrd, &composition.kernel.initrd_modules));
+        let initrd = scope
+            .spawn(|| initrd::initrd(&components.initrd, &composition.kernel.initrd_modules, place.depot.cache.root()));
         progress.event(Event::Start(Phase::Write, Some(bytes)));
         let advance = |count| progress.event(Event::Advance(Phase::Write, count));
         let root =
@@ -431,6 +440,7 @@ impl Outcome<'_> {
         &self,
         composition: &Composition,
         scripts: &ScriptReport,
+        findings: &[Finding],
         loader: u64,
         initrd: u64,
         clock: Clock,
@@ -466,7 +476,7 @@ impl Outcome<'_> {
             tree: folder_sizes(&composition.tree),
             pruned: composition.pruned.iter().map(pruned).collect(),
             scripts: scripts.verdicts.iter().map(note).collect(),
-            findings: composition.notes.clone(),
+            findings: composition.notes.iter().cloned().chain(findings.iter().map(ToString::to_string)).collect(),
             timings: clock.laps,
             boot: Vec::new(),
         }

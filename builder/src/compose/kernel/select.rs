@@ -143,6 +143,10 @@ impl ModuleSet {
     }
 }
 
+/// Modules that refuse to load on some machines, which boot all the same: processors without the instructions, firmware
+/// without variables.
+const MAY_FAIL: [&str; 2] = ["kernel/arch/", "kernel/fs/efivarfs/"];
+
 /// `wanted` and what it needs, each once, dependencies first.
 pub(super) fn initrd_order(
     set: &ModuleSet,
@@ -162,7 +166,7 @@ pub(super) fn initrd_order(
         .map(|module| InitrdModule {
             file_name: module.file_name().to_owned(),
             content: module.content.clone(),
-            optional: !hard.contains(&module.name) || module.path.starts_with("kernel/arch/"),
+            optional: !hard.contains(&module.name) || MAY_FAIL.iter().any(|folder| module.path.starts_with(folder)),
         })
         .collect())
 }
