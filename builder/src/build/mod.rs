@@ -31,6 +31,7 @@ pub use packages::{Depot, PackagesError, Unpacked};
 
 use crate::compose::closure::{BrokenRoot, ClosureError, Finding, stop_on_errors};
 use crate::compose::container::ContainerError;
+use crate::compose::download::DownloadError;
 use crate::compose::prune::Pruned;
 use crate::compose::scripts::{ScriptReport, UnrecognisedScripts, Verdict};
 use crate::compose::{self, ComposeError, Composition, Inputs};
@@ -116,6 +117,9 @@ pub enum BuildError {
     /// The manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// What a download becomes.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
     /// A container's image.
     #[error(transparent)]
     Container(#[from] ContainerError),
@@ -178,7 +182,7 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
         packages: &packages.root,
         agent: components.agent.clone(),
         containers: &containers,
-        downloads: Vec::new(),
+        downloads: parts::downloads(recipe, lock, &place.depot, place.out)?,
         local_files,
     })?;
     let findings = stop_on_errors(compose::closure::check(&composition.tree)?)?;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use slipway_images::content::Content;
 use slipway_images::digest::Digest;
-use slipway_images::tree::Kind;
+use slipway_images::tree::{Kind, Node, TreePath};
 
-use super::BuildError;
-use crate::compose::container;
+use super::{BuildError, Depot, PackagesError};
+use crate::compose::{container, download};
 use crate::deb::Package;
+use crate::fetch::Wanted;
 use crate::lock::Lock;
 use crate::recipe::{Container, ContainerImage, Recipe};
 
@@ -69,6 +70,32 @@ pub fn containers<'a>(
             Ok((container, container::pack(container, package, lock.epoch, scratch)?))
         })
         .collect()
+}
+
+/// The entries of all downloads, fetched where they are not in the cache. What is unpacked lies in nameless files in
+/// `scratch`.
+pub fn downloads(
+    recipe: &Recipe,
+    lock: &Lock,
+    depot: &Depot<'_>,
+    scratch: &Path,
+) -> Result<Vec<(TreePath, Node)>, BuildError> {
+    let wanted: Vec<Wanted> = recipe
+        .downloads
+        .iter()
+        .map(|download| Wanted {
+            urls: vec![download.url.clone()],
+            digest: download.sha256,
+            size: None,
+            label: download.url.clone(),
+        })
+        .collect();
+    let files = depot.cache.fetch_all(depot.client, &wanted, depot.progress).map_err(PackagesError::Fetch)?;
+    let mut entries = Vec::new();
+    for (download, file) in recipe.downloads.iter().zip(files) {
+        entries.extend(download::entries(download, &file, lock, scratch)?);
+    }
+    Ok(entries)
 }
 
 /// Name and digest of each container image that lies on this machine.
