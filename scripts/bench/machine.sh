@@ -1,0 +1,116 @@
+# Boots a disk in QEMU and takes its times from the host's side. Sourced by scripts/bench.sh.
+
+# The marker is written by a unit that both images are handed from outside, as credentials: neither has anything of the benchmark in it.
+# It starts when docker.service says that it is ready, and writes to the serial console. What it reads after that costs nothing that is counted.
+write_credentials() {
+    cat >"$work/unit" <<'UNIT'
+[Unit]
+Description=Benchmark marker
+Requires=docker.service
+After=docker.service
+ConditionPathExists=!/etc/initrd-release
+
+[Service]
+Type=oneshot
+StandardOutput=tty
+StandardError=null
+TTYPath=/dev/ttyS0
+ExecStart=/usr/bin/echo BENCH docker ready
+ExecStart=-/usr/bin/cat /run/slipway/boot.json
+ExecStart=-/usr/bin/systemctl show --property=InitRDTimestampMonotonic --property=UserspaceTimestampMonotonic
+ExecStart=/usr/bin/echo BENCH done
+UNIT
+    printf '[Unit]\nWants=bench-marker.service\n' >"$work/drop-in"
+    credential systemd.extra-unit.bench-marker.service unit
+    credential systemd.unit-dropin.multi-user.target~bench drop-in
+}
+
+credential() { # NAME FILE: the SMBIOS string of smbios-type-11(7)
+    printf 'io.systemd.credential.binary:%s=%s' "$1" "$(base64 -w0 "$work/$2")" >"$work/$2.smbios"
+}
+
+find_firmware() {
+    local pair
+    for pair in "${SLIPWAY_OVMF_CODE:-}:${SLIPWAY_OVMF_VARS:-}" \
+        /usr/share/OVMF/OVMF_CODE_4M.fd:/usr/share/OVMF/OVMF_VARS_4M.fd \
+        /usr/share/OVMF/OVMF_CODE.fd:/usr/share/OVMF/OVMF_VARS.fd; do
+        if [ -f "${pair%%:*}" ] && [ -f "${pair#*:}" ]; then
+            firmware_code=${pair%%:*} firmware_variables=${pair#*:}
+            return
+        fi
+    done
+    die 'no UEFI firmware found: install ovmf, or set SLIPWAY_OVMF_CODE and SLIPWAY_OVMF_VARS'
+}
+
+# CPU seconds, user and system, that a process has used so far.
+cpu_seconds() { # PID
+    sed 's/.*) //' "/proc/$1/stat" | awk -v tick="$(getconf CLK_TCK)" '{printf "%.2f\n", ($12 + $13) / tick}'
+}
+
+# The machine of `slipway test`, always emulated: with KVM there would be little left to compare. Writes are thrown away.
+boot() { # NAME DISK: adds to NAME.ready.s (wall time until Docker is ready), NAME.cpu.s and NAME.initrd.ms
+    local name=$1 disk=$2 start line ready='' log=$logs/boot-$1.log
+    cp "$firmware_variables" "$work/variables.fd"
+    rm -f "$work/serial"
+    mkfifo "$work/serial"
+    start=$EPOCHREALTIME
+    "${SLIPWAY_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config -machine q35,smm=off,vmport=off \
+        -accel tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048M -display none \
+        -chardev stdio,id=console,signal=off -device isa-serial,chardev=console \
+        -drive "if=pflash,unit=0,readonly=on,format=raw,file=$firmware_code" \
+        -drive "if=pflash,unit=1,format=raw,file=$work/variables.fd" \
+        -drive "if=none,id=disk0,discard=unmap,detect-zeroes=unmap,format=raw,cache=unsafe,snapshot=on,file=$disk" \
+        -device virtio-blk-pci,drive=disk0,bootindex=1 \
+        -netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile= -device virtio-rng-pci \
+        -smbios "type=11,path=$work/unit.smbios" -smbios "type=11,path=$work/drop-in.smbios" \
+        </dev/null >"$work/serial" 2>"$log.qemu" &
+    qemu_pid=$!
+    : >"$log"
+    while IFS= read -r -t "$boot_limit" line; do
+        printf '%s\n' "$line" >>"$log"
+        case $line in
+            *'BENCH docker ready'*)
+                ready=$(elapsed "$start")
+                echo "$ready" >>"$(value "$name.ready.s")"
+                cpu_seconds "$qemu_pid" >>"$(value "$name.cpu.s")"
+                ;;
+            *'BENCH done'*) break ;;
+        esac
+        [ "$(elapsed "$start" | cut -d. -f1)" -lt "$boot_limit" ] || break
+    done <"$work/serial"
+    kill "$qemu_pid" 2>/dev/null || true
+    wait "$qemu_pid" 2>/dev/null || true
+    qemu_pid=
+    if [ -z "$ready" ]; then
+        note "$name: Docker was not ready within $boot_limit s; see $log"
+        return
+    fi
+    initrd_milliseconds "$log" >>"$(value "$name.initrd.ms")"
+    say "boot: $name, Docker ready after $ready s"
+}
+
+# Ours tells itself; of an initrd with systemd in it, the time from that systemd's start to the start of the root's.
+initrd_milliseconds() { # LOG
+    tr -d '\r' <"$1" | awk '
+        function number(key) { return match($0, "\"" key "\": *[0-9]+") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0 : -1 }
+        /"switch_root_ms"/ { end = number("switch_root_ms") }
+        /"initrd_started_ms"/ { start = number("initrd_started_ms") }
+        /^InitRDTimestampMonotonic=[1-9]/ { split($0, part, "="); start = part[2] / 1000 }
+        /^UserspaceTimestampMonotonic=/ { split($0, part, "="); if (start != "" && end == "") end = part[2] / 1000 }
+        END { if (start != "" && end != "") printf "%d\n", end - start }'
+}
+
+part_boot() {
+    local run ours=$bench/out/$image/disk.raw peer=$bench/peer/disk.raw
+    find_firmware
+    write_credentials
+    [ -f "$ours" ] || die "$ours is not there: run the part 'build' first"
+    [ -f "$peer" ] || die "$peer is not there: run the part 'image' first"
+    forget ours.ready.s ours.cpu.s ours.initrd.ms peer.ready.s peer.cpu.s peer.initrd.ms
+    # In turn, so that what else the machine does falls on both.
+    for run in $(seq "$runs"); do
+        say "boot: pair $run of $runs"
+        boot ours "$ours"
+        boot peer "$peer"
+    done
+}
