@@ -88,6 +88,7 @@ impl TreePath {
 
     /// Where a symbolic link at this path with the text `target` points, `..` folded, links on the way not followed.
     /// Never leaves the root.
+    #[must_use]
     pub fn resolve_link(&self, target: &str) -> Self {
         let mut parts: Vec<&str> = if target.starts_with('/') {
             Vec::new()
@@ -429,6 +430,8 @@ impl RootTree {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn path(text: &str) -> TreePath {

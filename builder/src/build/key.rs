@@ -1,6 +1,7 @@
 //! Which inputs a build had, so that a build with the same ones has nothing to do.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -18,7 +19,8 @@ pub struct KeyBuilder(String);
 impl KeyBuilder {
     /// Adds one input.
     pub fn add(&mut self, name: &str, digest: Digest) -> &mut Self {
-        self.0.push_str(&format!("{digest} {name:?}\n"));
+        // Writing to a string can't fail.
+        let _ = writeln!(self.0, "{digest} {name:?}");
         self
     }
 

@@ -1,5 +1,6 @@
 //! What goes into a build beside packages: files of the user, and the boot package's two programs.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +121,9 @@ fn folder_digest(path: &Path) -> Result<Digest, BuildError> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&format!("{} {:?}\n", folder_digest(&entry.path())?, entry.file_name()));
+        // Names that are no text, and those that differ in it only, stay apart: their bytes are digested too.
+        let name = Digest::of(entry.file_name().as_encoded_bytes());
+        let _ = writeln!(text, "{} {name}", folder_digest(&entry.path())?);
     }
     Ok(Digest::of(text.as_bytes()))
 }

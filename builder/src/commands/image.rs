@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use slipway_qemu::{Accel, Bus, QemuError};
 
+use super::build::build_recipe;
 use crate::context::Context;
 use crate::exit_codes::{ExitCode, OrExit as _};
 
@@ -41,14 +42,10 @@ pub struct BuiltImage {
 }
 
 impl BuiltImage {
-    /// The image that `path` means: an output folder, a disk image, or a recipe, which `build` turns into an output folder.
-    pub fn find(
-        context: &Context,
-        path: &Path,
-        build: impl FnOnce(&Context, &Path) -> anyhow::Result<PathBuf>,
-    ) -> anyhow::Result<Self> {
+    /// The image that `path` means: an output folder, a disk image, or a recipe, which is built if it isn't.
+    pub fn find(context: &Context, path: &Path) -> anyhow::Result<Self> {
         if path.extension().is_some_and(|extension| extension == "toml") {
-            return Self::of_folder(&build(context, path)?);
+            return Self::of_folder(&build_recipe(context, path)?.folder);
         }
         if path.is_dir() {
             return Self::of_folder(path);

@@ -12,7 +12,7 @@ use crate::exit_codes::ExitCode;
 /// Boot an image in a virtual machine, with its console here; Ctrl-A X leaves.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The output folder of a build, a disk image, or a recipe that was built
+    /// The output folder of a build, a disk image, or a recipe, which is built first
     image: PathBuf,
     /// Lead a port of this host (127.0.0.1) to the machine's SSH, and print the command; a free one if none is given
     #[arg(long, value_name = "PORT", num_args = 0..=1)]
@@ -37,7 +37,7 @@ pub struct Args {
 impl Args {
     /// Boots it and waits for its end.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let image = BuiltImage::find(context, &self.image, super::test::build_recipe)?;
+        let image = BuiltImage::find(context, &self.image)?;
         let disk = Disk::raw(&image.disk).on(self.machine.disk_bus);
         let forwards = self.ssh.iter().map(|host| Forward { host: *host, guest: 22 }).collect();
         let mut machine = Machine::new(&image.name)

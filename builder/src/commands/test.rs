@@ -1,10 +1,9 @@
 //! `slipway test RECIPE|IMAGE`
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use slipway_builder::recipe::Recipe;
+use anyhow::Context as _;
 use slipway_builder::smoke::{self, Options};
 
 use super::image::{BuiltImage, MachineArgs, coded};
@@ -14,7 +13,7 @@ use crate::exit_codes::ExitCode;
 /// Boot an image in a virtual machine, run its smoke checks inside, restart it, and look what lasted.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A recipe, the output folder of a build, or a disk image
+    /// A recipe, which is built first, the output folder of a build, or a disk image
     image: PathBuf,
     /// Write the results as `JUnit` XML
     #[arg(long, value_name = "FILE")]
@@ -32,7 +31,7 @@ pub struct Args {
 impl Args {
     /// Tests it.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let image = BuiltImage::find(context, &self.image, build_recipe)?;
+        let image = BuiltImage::find(context, &self.image)?;
         let options = Options {
             bus: self.machine.disk_bus,
             accel: self.machine.accel,
@@ -63,14 +62,4 @@ fn log_path(image: &BuiltImage) -> PathBuf {
     let beside = image.folder.join("serial.log");
     let writable = fs::OpenOptions::new().append(true).create(true).open(&beside).is_ok();
     if writable { beside } else { std::env::temp_dir().join(format!("slipway-{}-serial.log", image.name)) }
-}
-
-/// The output folder of a recipe, which must have been built.
-pub fn build_recipe(context: &Context, path: &Path) -> anyhow::Result<PathBuf> {
-    let image = Recipe::load(path)?.image;
-    let folder = context.out().join(format!("{}_{}", image.id, image.version));
-    if !folder.is_dir() {
-        bail!("{} is not built: there is no {}", path.display(), folder.display());
-    }
-    Ok(folder)
 }

@@ -11,6 +11,7 @@ mod cache;
 mod client;
 mod download;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -135,9 +136,10 @@ impl Cache {
         wanted: &[Wanted],
         progress: &dyn Progress,
     ) -> Result<Vec<PathBuf>, FetchError> {
-        let present: Vec<_> = wanted.iter().map(|wanted| self.get_sized(&wanted.digest, wanted.size)).collect();
-        let missing: Vec<_> =
-            wanted.iter().zip(&present).filter(|(_, path)| path.is_none()).map(|(want, _)| want).collect();
+        // A package may be wanted for the root and for a container: it is fetched, and counted, once.
+        let mut seen = HashSet::new();
+        let is_missing = |want: &&Wanted| seen.insert(want.digest) && self.get_sized(&want.digest, want.size).is_none();
+        let missing: Vec<_> = wanted.iter().filter(is_missing).collect();
         if !missing.is_empty() {
             let total = missing.iter().map(|wanted| wanted.size).sum::<Option<u64>>();
             progress.event(Event::Start(Phase::Fetch, total));

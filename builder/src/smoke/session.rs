@@ -41,10 +41,10 @@ pub(super) fn run(options: &Options, progress: &dyn Progress) -> Result<SmokeRep
     Ok(report)
 }
 
-fn switch_off(running: Running, report: &mut SmokeReport) -> Result<Option<QemuError>, QemuError> {
+fn switch_off(mut running: Running, report: &mut SmokeReport) -> Result<Option<QemuError>, QemuError> {
     let mut broke = None;
     // The power button needs logind, which not every image has. The answer may be lost: the channel ends with the system.
-    if let Ok(guest) = running.guest() {
+    if let Ok(mut guest) = running.guest() {
         let _ = guest.run(&["systemctl", "poweroff"], COMMAND_TIMEOUT);
     }
     let outcome = timed("switches itself off", || match running.power_off(POWER_OFF_WITHIN) {

@@ -231,10 +231,8 @@ impl<'a> Universe<'a> {
                     let name = &*self.record(part.members[0].into_raw() as usize).name;
                     let (members, reasons) = hit.entry(name).or_default();
                     members.extend(part.members);
-                    reasons.push(match name == relation.name {
-                        true => constraint(&relation),
-                        false => format!("(as {relation})"),
-                    });
+                    let as_itself = name == relation.name;
+                    reasons.push(if as_itself { constraint(&relation) } else { format!("(as {relation})") });
                 }
             }
         }

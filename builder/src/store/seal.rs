@@ -271,7 +271,10 @@ impl KnownObjects {
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
         let mut text = String::new();
         for (key, checksum) in &self.map {
-            text.push_str(&format!("{key} {checksum}\n"));
+            text.push_str(&key.to_hex());
+            text.push(' ');
+            text.push_str(checksum);
+            text.push('\n');
         }
         file.write_all(text.as_bytes()).map_err(io)?;
         file.persist(&self.path).map_err(|error| io(error.error))?;

@@ -116,7 +116,7 @@ impl Signer<'_> {
         check_age(primary, self_signature, now, signed_at)?;
         let Some(subkey) = self.subkey else {
             // Certificates older than key flags say nothing about the primary key, which may then sign.
-            return if key_flags(self_signature).is_none_or(|flags| flags.sign()) {
+            return if key_flags(self_signature).is_none_or(pgp::packet::KeyFlags::sign) {
                 Ok(())
             } else {
                 Err(RejectionReason::NotForSigning)
@@ -130,7 +130,7 @@ impl Signer<'_> {
         check_age(&subkey.key, binding, now, signed_at)?;
         let back = binding.embedded_signature().filter(|back| is_strong(back));
         let bound_back = back.is_some_and(|back| back.verify_primary_key_binding(&subkey.key, primary).is_ok());
-        if bound_back && key_flags(binding).is_some_and(|flags| flags.sign()) {
+        if bound_back && key_flags(binding).is_some_and(pgp::packet::KeyFlags::sign) {
             Ok(())
         } else {
             Err(RejectionReason::NotForSigning)
