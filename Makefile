@@ -7,7 +7,7 @@ SLIPWAY  := target/release/slipway
 # Paths of this machine stay out of the guest's binaries: they are inputs of every image.
 REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
 
-.PHONY: help image test bench check setup build unit vm scenarios fuzz clean
+.PHONY: help image test bench check setup build unit vm clean
 
 help:
 	@echo 'make image   set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
@@ -47,7 +47,8 @@ unit: build
 	cargo test --release --locked --workspace --exclude slipway-tests
 
 vm: build
-	cargo test --release --locked -p slipway-tests -- --test-threads=1 --nocapture
+	cargo test --release --locked -p slipway-tests -- --test-threads=1
+	$(SLIPWAY) test recipes/minimal.toml --junit out/minimal.xml
 
 test: setup build check unit vm
 

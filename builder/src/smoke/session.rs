@@ -47,7 +47,7 @@ fn switch_off(mut running: Running, report: &mut SmokeReport) -> Result<Option<Q
     if let Ok(mut guest) = running.guest() {
         let _ = guest.run(&["systemctl", "poweroff"], COMMAND_TIMEOUT);
     }
-    let outcome = timed("switches itself off", || match running.power_off(POWER_OFF_WITHIN) {
+    let outcome = timed("switches itself off", || match running.wait_until_off(POWER_OFF_WITHIN) {
         Ok(stopped) => {
             report.cpu_ms = milliseconds(stopped.cpu_time());
             report.wall_ms = milliseconds(stopped.up_time());
