@@ -48,7 +48,6 @@ pub struct Context {
     ui: Arc<Ui>,
 }
 
-#[allow(dead_code, reason = "some commands are still to come")]
 impl Context {
     /// Flags first, then the environment, then defaults.
     pub fn new(args: &GlobalArgs) -> anyhow::Result<Self> {

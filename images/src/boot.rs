@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::PartGuid;
+use crate::disk::{PartGuid, Slot};
 use crate::verity::RootHash;
 
 /// The initrd's list of kernel modules, in the order in which they are loaded: one file name per line, of
@@ -15,25 +15,6 @@ pub const INITRD_MODULE_FOLDER: &str = "/lib/modules-initrd";
 
 /// Where the initrd leaves its [`BootFacts`], as JSON.
 pub const BOOT_FACTS_PATH: &str = "/run/slipway/boot.json";
-
-/// The position of a slot on the disk, not what it is used for: `a` is the first root partition, `b` the second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SlotName {
-    /// The slot of the first root partition.
-    A,
-    /// The slot of the second root partition.
-    B,
-}
-
-impl std::fmt::Display for SlotName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::A => "a",
-            Self::B => "b",
-        })
-    }
-}
 
 /// Which copy of the partition table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,7 +62,7 @@ pub struct BootFacts {
     /// The kernel's name of the disk that was booted from: `vda`.
     pub disk: String,
     /// The slot that runs.
-    pub slot: SlotName,
+    pub slot: Slot,
     /// The root hash that the kernel checks every block of the root against.
     pub root_hash: RootHash,
     /// Number of the root partition that runs.
@@ -124,7 +105,7 @@ mod tests {
         let root = BootPartition { number: 2, device: "vda2".into(), guid };
         let facts = BootFacts {
             disk: "vda".into(),
-            slot: SlotName::A,
+            slot: Slot::A,
             root_hash: RootHash::from_bytes([7; 32]),
             root_partition: 2,
             partitions: BootPartitions { root_a: Some(root), ..BootPartitions::default() },

@@ -1,7 +1,7 @@
 //! Which disk the machine was started from, and which of its partitions are which. Pure: what was seen goes in.
 
-use slipway_images::boot::{BootPartition, BootPartitions, GptUsed, SlotName};
-use slipway_images::disk::{PartGuid, Partition, PartitionTable, TableCopy, TypeGuid};
+use slipway_images::boot::{BootPartition, BootPartitions, GptUsed};
+use slipway_images::disk::{PartGuid, Partition, PartitionTable, Slot, TableCopy, TypeGuid};
 use slipway_images::verity::RootHash;
 
 use crate::efi::{BootedFrom, PciAddress};
@@ -133,7 +133,7 @@ pub struct Layout<'a> {
     /// The state partition, if it was made yet: the first of type `/var`.
     pub state: Option<&'a Partition>,
     /// Which slot the root is in.
-    pub slot: SlotName,
+    pub slot: Slot,
 }
 
 /// Finds what the root hash names on the disk.
@@ -142,8 +142,8 @@ pub fn layout(disk: &Disk, root: RootHash) -> Result<Layout<'_>, PickError> {
         |what, guid| disk.table.find(guid).map_err(|_| PickError::Partition { disk: disk.name.clone(), what, guid });
     let (root, verity) = (find("root", root.root_part_guid().into())?, find("verity", root.verity_part_guid().into())?);
     let slot = match of_type(disk, TypeGuid::ROOT_X86_64).position(|partition| partition == root) {
-        Some(0) => SlotName::A,
-        Some(1) => SlotName::B,
+        Some(0) => Slot::A,
+        Some(1) => Slot::B,
         _ => return Err(PickError::NoSlot { disk: disk.name.clone(), guid: root.guid }),
     };
     Ok(Layout { root, verity, state: of_type(disk, TypeGuid::VAR).next(), slot })

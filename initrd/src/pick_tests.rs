@@ -105,7 +105,7 @@ fn without_a_boot_loader_there_may_be_only_one() {
 fn the_slot_is_a_position() {
     let image = image("nvme0n1", "0000:00:03.0");
     let found = layout(&image, root()).unwrap();
-    assert_eq!((found.slot, found.root.number.0, found.verity.number.0), (SlotName::B, 4, 5));
+    assert_eq!((found.slot, found.root.number.0, found.verity.number.0), (Slot::B, 4, 5));
     assert_eq!(found.state, None);
     let told = partitions(&image, |partition| Some(format!("nvme0n1p{}", partition.number)));
     assert_eq!(told.root_b.unwrap().device, "nvme0n1p4");

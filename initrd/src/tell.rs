@@ -48,8 +48,8 @@ pub fn summary(facts: &BootFacts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_images::boot::{BootPartitions, GptUsed, SlotName};
-    use slipway_images::disk::PartGuid;
+    use slipway_images::boot::{BootPartitions, GptUsed};
+    use slipway_images::disk::{PartGuid, Slot};
     use slipway_images::verity::RootHash;
 
     use super::*;
@@ -68,7 +68,7 @@ mod tests {
         };
         let facts = BootFacts {
             disk: "vda".into(),
-            slot: SlotName::A,
+            slot: Slot::A,
             root_hash: RootHash::from_bytes([0xba; 32]),
             root_partition: 2,
             partitions,

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts, GptUsed, SlotName};
+use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts, GptUsed};
+use slipway_images::disk::Slot;
 use slipway_images::verity::RootHash;
 
 /// Where state is kept.
@@ -64,7 +65,7 @@ pub struct Host {
     /// The root hash of the kernel command line.
     pub root_hash: Option<RootHash>,
     /// The slot that runs.
-    pub slot: Option<SlotName>,
+    pub slot: Option<Slot>,
     /// What the initrd left.
     pub boot: Option<BootFacts>,
     /// The state partition, if it is mounted.
@@ -228,7 +229,7 @@ mod tests {
     fn facts(gpt_used: GptUsed) -> BootFacts {
         BootFacts {
             disk: "vda".into(),
-            slot: SlotName::B,
+            slot: Slot::B,
             root_hash: RootHash::from_bytes([0xab; 32]),
             root_partition: 4,
             partitions: BootPartitions::default(),
@@ -247,7 +248,7 @@ mod tests {
         let host = host(&cmdline("ab"), Some(&facts(GptUsed::Primary)), STATE_MOUNT);
         assert_eq!(host.problems, [""; 0]);
         assert_eq!((host.image.id.as_deref(), host.image.version.as_deref()), (Some("edge-web"), Some("2026.11.22")));
-        assert_eq!(host.slot, Some(SlotName::B));
+        assert_eq!(host.slot, Some(Slot::B));
         let state = host.state.unwrap();
         assert_eq!((state.source.as_str(), state.file_system.as_str(), state.writable), ("/dev/vda6", "ext4", true));
         assert!(state.size > 0);

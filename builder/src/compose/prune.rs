@@ -127,10 +127,10 @@ pub fn prune(tree: &mut RootTree, section: &PruneSection) -> Result<Vec<Pruned>,
         .filter(|(_, node)| !matches!(node.kind, Kind::Folder))
         .filter_map(|(path, node)| Some((path.clone(), rules.reason(path, node)?)))
         .collect();
-    for (path, reason) in doomed {
-        touched.extend(path.parent());
-        take(tree, &path, &reason, &mut pruned);
-    }
+    touched.extend(doomed.iter().filter_map(|(path, _)| path.parent()));
+    // None of them is a folder: each takes away itself and nothing else.
+    let removed = tree.remove_all(doomed.iter().map(|(path, _)| path));
+    pruned.extend(removed.into_iter().zip(doomed).map(|((path, node), (_, reason))| noted(path, &node, reason)));
     for path in sound_links {
         if tree.get(&path).is_some() && tree.resolve(&path).is_none() {
             touched.extend(path.parent());
@@ -210,13 +210,15 @@ fn sound_links(tree: &RootTree) -> Vec<TreePath> {
 }
 
 fn take(tree: &mut RootTree, path: &TreePath, reason: &str, pruned: &mut Vec<Pruned>) {
-    for (path, node) in tree.remove(path) {
-        let size = match &node.kind {
-            Kind::File(content) => content.len(),
-            _ => 0,
-        };
-        pruned.push(Pruned { path, size, reason: reason.to_owned() });
-    }
+    pruned.extend(tree.remove(path).into_iter().map(|(path, node)| noted(path, &node, reason.to_owned())));
+}
+
+fn noted(path: TreePath, node: &Node, reason: String) -> Pruned {
+    let size = match &node.kind {
+        Kind::File(content) => content.len(),
+        _ => 0,
+    };
+    Pruned { path, size, reason }
 }
 
 fn remove_emptied(tree: &mut RootTree, touched: BTreeSet<TreePath>, rules: &Rules, pruned: &mut Vec<Pruned>) {

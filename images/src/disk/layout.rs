@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Lba, PartitionNumber, SectorSize, TypeGuid};
 
 /// Partitions begin and end at multiples of this many bytes.
@@ -11,10 +13,11 @@ pub const ALIGNMENT: u64 = 1 << 20;
 /// A verity slot has one byte for this many of its root slot. The tree itself takes a little over 1/128.
 const ROOT_BYTES_PER_VERITY_BYTE: u64 = 64;
 
-/// One of the two places that an image can be in. Which one runs is another question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One of the two places that an image can be in. Which one runs is another question. Written as `a` and `b`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Slot {
-    /// The first.
+    /// The first root partition and its hash tree.
     A,
     /// The second.
     B,
@@ -22,7 +25,7 @@ pub enum Slot {
 
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::A => "a",
             Self::B => "b",
         })

@@ -14,6 +14,7 @@ mod write;
 pub use identity::{DiskIdentity, derived_uuid};
 pub use layout::{ALIGNMENT, DiskLayout, DiskSizes, LayoutError, Part, Slot, Span};
 pub use region::Region;
+pub(crate) use region::seek_within;
 pub use table::{CopyError, Partition, PartitionTable, RejectReason, Rejected, TableCopy, TableError};
 pub use write::{FilledSlot, WriteTableError, slot_attributes, write_table};
 

@@ -95,14 +95,19 @@ impl<D: Write + Seek> Write for Region<D> {
 
 impl<D> Seek for Region<D> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek_within(self.len, self.position, to)?;
         Ok(self.position)
     }
+}
+
+/// Where a seek leads from `position` of something `len` bytes long. The end may be passed, the start may not.
+pub(crate) fn seek_within(len: u64, position: u64, to: SeekFrom) -> io::Result<u64> {
+    let target = match to {
+        SeekFrom::Start(offset) => Some(offset),
+        SeekFrom::End(offset) => len.checked_add_signed(offset),
+        SeekFrom::Current(offset) => position.checked_add_signed(offset),
+    };
+    target.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 #[cfg(test)]

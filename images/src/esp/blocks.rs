@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use crate::disk::seek_within;
+
 const BLOCK: usize = 4096;
 const BLOCK_BYTES: u64 = 4096;
 
@@ -79,12 +81,7 @@ impl Write for SparseBlocks {
 
 impl Seek for SparseBlocks {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek_within(self.len, self.position, to)?;
         Ok(self.position)
     }
 }

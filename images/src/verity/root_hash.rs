@@ -6,10 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::digest::Digest;
+
 /// The hash that authenticates a whole image. Shown, read and serialised as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RootHash([u8; 32]);
+pub struct RootHash(Digest);
 
 /// A text that is no root hash.
 #[derive(Debug, thiserror::Error)]
@@ -19,17 +21,17 @@ pub struct RootHashError(String);
 impl RootHash {
     /// The root hash with these 32 raw bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Digest::from_bytes(bytes))
     }
 
     /// The 32 raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_bytes()
     }
 
     /// The 64 hexadecimal digits, as on the kernel command line.
     pub fn to_hex(&self) -> String {
-        hex::encode(self.0)
+        self.0.to_hex()
     }
 
     /// GUID of the root partition: the first 128 bits of the hash (UAPI Discoverable Partitions Specification).
@@ -44,14 +46,14 @@ impl RootHash {
 
     fn half(&self, start: usize) -> Uuid {
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&self.0[start..start + 16]);
+        bytes.copy_from_slice(&self.as_bytes()[start..start + 16]);
         Uuid::from_bytes(bytes)
     }
 }
 
 impl fmt::Display for RootHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_hex())
+        self.0.fmt(f)
     }
 }
 
@@ -65,9 +67,7 @@ impl FromStr for RootHash {
     type Err = RootHashError;
 
     fn from_str(text: &str) -> Result<Self, RootHashError> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| RootHashError(text.to_owned()))?;
-        Ok(Self(bytes))
+        text.parse().map(Self).map_err(|_| RootHashError(text.to_owned()))
     }
 }
 

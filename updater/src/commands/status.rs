@@ -79,7 +79,8 @@ fn gigabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use slipway_images::boot::{BootFacts, BootPartitions, SlotName};
+    use slipway_images::boot::{BootFacts, BootPartitions};
+    use slipway_images::disk::Slot;
     use slipway_images::verity::RootHash;
     use slipway_updater::host::{Image, State};
 
@@ -90,7 +91,7 @@ mod tests {
         let root_hash = RootHash::from_bytes([0xab; 32]);
         let boot = BootFacts {
             disk: "vda".into(),
-            slot: SlotName::B,
+            slot: Slot::B,
             root_hash,
             root_partition: 4,
             partitions: BootPartitions::default(),
@@ -108,7 +109,7 @@ mod tests {
         let host = Host {
             image: Image { id: Some("edge-web".into()), version: Some("2026.11.22".into()) },
             root_hash: Some(root_hash),
-            slot: Some(SlotName::B),
+            slot: Some(Slot::B),
             boot: Some(boot),
             state: Some(state),
             problems: vec!["the primary partition table is damaged".into()],

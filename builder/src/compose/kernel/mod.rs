@@ -122,9 +122,7 @@ pub fn install(tree: &mut RootTree, section: &KernelSection) -> Result<Kernel, K
     let initrd_modules = select::initrd_order(&set, &modules, &section.initrd_modules)?;
 
     let owner = set.origin();
-    for path in set.files() {
-        tree.remove(path);
-    }
+    tree.remove_all(set.files());
     remove_empty_folders(tree, &folder);
     for module in modules.values() {
         let kind = Kind::File(module.content.clone());
@@ -153,9 +151,7 @@ fn take_image(tree: &mut RootTree) -> Result<(String, Content), KernelError> {
     }
     let (_, release, vmlinuz) = found.ok_or(KernelError::NoKernel)?;
     let inside: Vec<TreePath> = tree.children(&boot).map(|(path, _)| path.clone()).collect();
-    for path in inside {
-        tree.remove(&path);
-    }
+    tree.remove_all(&inside);
     Ok((release, vmlinuz))
 }
 

@@ -3,17 +3,15 @@
 //! Times are no part of a tree: every inode of an image has the image's one epoch, so that a package
 //! built later with the same bytes costs nothing in an update.
 
+mod path;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt;
 use std::sync::Arc;
 
 use crate::content::Content;
 
-/// An absolute, normalised path in a tree: `/`, `/usr/bin/env`. No `.`, `..`, empty part, NUL or trailing slash.
-/// Ordered so that a folder comes directly before all that is in it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct TreePath(Arc<str>);
+pub use path::TreePath;
 
 /// What is wrong with a path or with an operation on a tree.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,116 +38,6 @@ pub enum TreeError {
         /// What it names.
         target: TreePath,
     },
-}
-
-impl TreePath {
-    /// The path `/`.
-    pub fn root() -> Self {
-        Self("/".into())
-    }
-
-    /// Checks and wraps `text`.
-    pub fn new(text: &str) -> Result<Self, TreeError> {
-        let good = text == "/"
-            || text.strip_prefix('/').is_some_and(|rest| {
-                rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
-            });
-        if good { Ok(Self(text.into())) } else { Err(TreeError::BadPath(text.to_owned())) }
-    }
-
-    /// The text, beginning with `/`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The parts between the slashes; none for `/`.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').filter(|part| !part.is_empty())
-    }
-
-    /// The last part; empty for `/`.
-    pub fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// The folder this path is in; `None` for `/`.
-    pub fn parent(&self) -> Option<Self> {
-        match self.0.rfind('/')? {
-            _ if &*self.0 == "/" => None,
-            0 => Some(Self::root()),
-            end => Some(Self(self.0[..end].into())),
-        }
-    }
-
-    /// `relative` below this path.
-    pub fn join(&self, relative: &str) -> Result<Self, TreeError> {
-        Self::new(&format!("{}/{relative}", self.0.trim_end_matches('/')))
-    }
-
-    /// Where a symbolic link at this path with the text `target` points, `..` folded, links on the way not followed.
-    /// Never leaves the root.
-    #[must_use]
-    pub fn resolve_link(&self, target: &str) -> Self {
-        let mut parts: Vec<&str> = if target.starts_with('/') {
-            Vec::new()
-        } else {
-            let mut own: Vec<&str> = self.parts().collect();
-            own.pop();
-            own
-        };
-        for part in target.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    parts.pop();
-                }
-                name => parts.push(name),
-            }
-        }
-        Self(format!("/{}", parts.join("/")).into())
-    }
-
-    /// Whether this path is `folder` or below it.
-    pub fn is_within(&self, folder: &Self) -> bool {
-        match self.0.strip_prefix(folder.0.trim_end_matches('/')) {
-            Some(rest) => rest.is_empty() || rest.starts_with('/'),
-            None => false,
-        }
-    }
-}
-
-impl Ord for TreePath {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // A slash sorts before every other byte, so that `/a/b` comes before `/a-b`.
-        let key = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
-        self.0.trim_end_matches('/').bytes().map(key).cmp(other.0.trim_end_matches('/').bytes().map(key))
-    }
-}
-
-impl PartialOrd for TreePath {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for TreePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for TreePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.as_str())
-    }
-}
-
-impl std::str::FromStr for TreePath {
-    type Err = TreeError;
-
-    fn from_str(text: &str) -> Result<Self, TreeError> {
-        Self::new(text)
-    }
 }
 
 /// Owner, mode and extended attributes of an inode.
@@ -356,30 +244,39 @@ impl RootTree {
     /// Takes away `path` and all below it; returns what was taken. Where a file goes that has other names outside,
     /// the first of them becomes the file.
     pub fn remove(&mut self, path: &TreePath) -> Vec<(TreePath, Node)> {
-        let taken: Vec<TreePath> = self.below(path).map(|(path, _)| path.clone()).collect();
-        let removed: Vec<(TreePath, Node)> = taken
-            .into_iter()
-            .filter(|path| *path != TreePath::root())
-            .filter_map(|path| self.nodes.remove_entry(&path))
-            .collect();
-        for (gone, node) in &removed {
-            if let Kind::File(content) = &node.kind {
-                self.promote_links(gone, content);
-            }
+        self.remove_all(std::iter::once(path))
+    }
+
+    /// Takes away each of `paths` and all below them, as [`RootTree::remove`] does, in one pass for all of them.
+    pub fn remove_all<'a>(&mut self, paths: impl IntoIterator<Item = &'a TreePath>) -> Vec<(TreePath, Node)> {
+        let mut removed = Vec::new();
+        for path in paths {
+            let taken: Vec<TreePath> = self.below(path).map(|(path, _)| path.clone()).collect();
+            let taken = taken.into_iter().filter(|path| *path != TreePath::root());
+            removed.extend(taken.filter_map(|path| self.nodes.remove_entry(&path)));
+        }
+        let files = removed.iter().filter_map(|(path, node)| match &node.kind {
+            Kind::File(content) => Some((path, content)),
+            _ => None,
+        });
+        let files: BTreeMap<&TreePath, &Content> = files.collect();
+        if !files.is_empty() {
+            self.promote_links(&files);
         }
         removed
     }
 
-    fn promote_links(&mut self, gone: &TreePath, content: &Content) {
-        let mut heir: Option<TreePath> = None;
+    fn promote_links(&mut self, gone: &BTreeMap<&TreePath, &Content>) {
+        let mut heirs: BTreeMap<TreePath, TreePath> = BTreeMap::new();
         for (path, node) in &mut self.nodes {
-            if matches!(&node.kind, Kind::HardLink(target) if target == gone) {
-                node.kind = match &heir {
-                    None => Kind::File(content.clone()),
-                    Some(heir) => Kind::HardLink(heir.clone()),
-                };
-                heir.get_or_insert_with(|| path.clone());
-            }
+            let Kind::HardLink(target) = &node.kind else { continue };
+            let Some(content) = gone.get(target) else { continue };
+            node.kind = if let Some(heir) = heirs.get(target) {
+                Kind::HardLink(heir.clone())
+            } else {
+                heirs.insert(target.clone(), path.clone());
+                Kind::File((*content).clone())
+            };
         }
     }
 
@@ -443,18 +340,6 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_normalised_or_refused() {
-        for bad in ["", "usr", "/usr/", "//", "/a//b", "/a/../b", "/a/.", "/a\0b"] {
-            assert!(TreePath::new(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(path("/usr/bin").parent(), Some(path("/usr")));
-        assert_eq!(path("/usr").parent(), Some(TreePath::root()));
-        assert_eq!(TreePath::root().parent(), None);
-        assert_eq!(path("/usr/lib/x").resolve_link("../../bin/sh"), path("/bin/sh"));
-        assert_eq!(path("/bin").resolve_link("../../../etc"), path("/etc"));
-    }
-
-    #[test]
     fn a_folder_sorts_directly_before_its_content() {
         let mut tree = RootTree::new();
         for name in ["/a-b", "/a/c", "/a", "/a.d"] {
@@ -491,6 +376,25 @@ mod tests {
         tree.check_hard_links().unwrap();
         assert!(matches!(tree.get(&path("/b")).unwrap().kind, Kind::File(_)));
         assert_eq!(tree.get(&path("/c")).unwrap().kind, Kind::HardLink(path("/b")));
+    }
+
+    #[test]
+    fn of_several_names_that_go_at_once_only_those_that_stay_inherit() {
+        let mut tree = RootTree::new();
+        for (file, links) in [("/a", ["/b", "/c", "/d"]), ("/x", ["/y", "/z", "/zz"])] {
+            tree.insert_file(path(file), 0o644, file.as_bytes(), origin()).unwrap();
+            for name in links {
+                let kind = Kind::HardLink(path(file));
+                tree.insert(path(name), Node { meta: Meta::root_owned(0o644), kind, origin: origin() }).unwrap();
+            }
+        }
+        let gone = ["/a", "/b", "/x"].map(path);
+        assert_eq!(tree.remove_all(&gone).into_iter().map(|(path, _)| path).collect::<Vec<_>>(), gone);
+        tree.check_hard_links().unwrap();
+        for (heir, other, text) in [("/c", "/d", "/a"), ("/y", "/z", "/x")] {
+            assert_eq!(tree.file(&path(heir)).unwrap().to_text().unwrap(), text);
+            assert_eq!(tree.get(&path(other)).unwrap().kind, Kind::HardLink(path(heir)));
+        }
     }
 
     #[test]
