@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod compose;
 pub mod deb;
 pub mod fetch;
+pub mod inspect;
 pub mod lock;
 pub mod progress;
 pub mod recipe;

@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod gc;
 mod image;
+mod inspect;
 mod lock;
 mod log;
 mod man;
@@ -39,6 +40,8 @@ pub enum Command {
     Lock(lock::Args),
     /// Build the image of a recipe
     Build(build::Args),
+    /// Show what is in an image, and verify it
+    Inspect(inspect::Args),
     /// List the builds in the store
     Log(log::Args),
     /// Show what two builds differ in
@@ -64,6 +67,7 @@ impl Command {
             Self::Check(args) => args.run(context),
             Self::Lock(args) => args.run(context),
             Self::Build(args) => args.run(context),
+            Self::Inspect(args) => args.run(context),
             Self::Log(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),

@@ -3,6 +3,7 @@
 
 mod cli;
 mod fetch;
+mod inspect;
 mod lock;
 mod manual;
 mod recipe;

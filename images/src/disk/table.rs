@@ -197,6 +197,12 @@ impl PartitionTable {
         }
     }
 
+    /// Reads one copy of the table and never looks at the other: to find out whether both are whole.
+    pub fn read_copy(device: &mut (impl Read + Seek), copy: TableCopy) -> Result<Self, CopyError> {
+        let size = device.seek(SeekFrom::End(0))?;
+        read_copy(device, size, copy)
+    }
+
     /// The one partition with this GUID.
     pub fn find(&self, guid: PartGuid) -> Result<&Partition, TableError> {
         let mut found = self.partitions.iter().filter(|partition| partition.guid == guid);
