@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::{fmt, io};
 
+use slipway_builder::fault::Fault;
 use slipway_builder::recipe::RecipeError;
 
 /// The exit status of `slipway`.
@@ -68,7 +69,21 @@ impl ExitCode {
     }
 }
 
-#[allow(dead_code, reason = "some commands are still to come")]
+impl From<Fault> for ExitCode {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Other => Self::Failure,
+            Fault::Recipe => Self::Recipe,
+            Fault::Lock => Self::Lock,
+            Fault::Unsatisfiable => Self::Unsatisfiable,
+            Fault::Untrusted => Self::Untrusted,
+            Fault::Refused => Self::Refused,
+            Fault::Unreachable => Self::Unreachable,
+            Fault::Missing => Self::Missing,
+        }
+    }
+}
+
 /// Says which exit code a failure is to have.
 pub trait OrExit<T> {
     /// If this is an error, the program is to end with `code`. The message stays what it is.
@@ -78,6 +93,23 @@ pub trait OrExit<T> {
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, code: ExitCode) -> anyhow::Result<T> {
         self.map_err(|error| Coded { code, error: error.into() }.into())
+    }
+}
+
+/// Gives a failure the exit code of its kind.
+pub trait OrFault<T> {
+    /// If this is an error, the program is to end with the code of its [`Fault`]. The message stays what it is.
+    fn or_fault(self) -> anyhow::Result<T>;
+}
+
+impl<T, E> OrFault<T> for Result<T, E>
+where
+    E: Into<anyhow::Error>,
+    for<'a> Fault: From<&'a E>,
+{
+    fn or_fault(self) -> anyhow::Result<T> {
+        let code = self.as_ref().err().map_or(ExitCode::Success, |error| Fault::from(error).into());
+        self.or_exit(code)
     }
 }
 

@@ -122,21 +122,6 @@ pub enum RepositoryError {
     },
 }
 
-impl RepositoryError {
-    /// Whether a signature, digest, size or date was not what it must be.
-    pub fn is_untrusted(&self) -> bool {
-        matches!(
-            self,
-            Self::Signature { .. }
-                | Self::Release { .. }
-                | Self::Index { .. }
-                | Self::Fetch(
-                    FetchError::WrongDigest { .. } | FetchError::WrongSize { .. } | FetchError::TooLong { .. }
-                )
-        )
-    }
-}
-
 /// A verified index, and the lists of packages it vouches for.
 struct VerifiedRelease {
     url: String,

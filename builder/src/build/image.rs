@@ -22,7 +22,7 @@ use slipway_images::esp::{
 use slipway_images::names::{BootEntryName, PartitionLabel};
 use slipway_images::tree::RootTree;
 use slipway_images::uki::{AssembleError, Uki, UkiParts, assemble};
-use slipway_images::verity::{RootHash, Salt, VerityError, VerityTree};
+use slipway_images::verity::{RootHash, Salt, VerityError, VerityTree, tree_len};
 
 use super::output::{OutputError, OutputFolder};
 use crate::recipe::DiskSection;
@@ -52,10 +52,10 @@ pub enum ImageError {
     #[error("can't make the unified kernel image")]
     Uki(#[from] AssembleError),
     /// The image doesn't fit its disk.
-    #[error("the image doesn't fit: {0}; change `[disk]` in the recipe, or what goes into the image")]
+    #[error("the image doesn't fit: change `[disk]` in the recipe, or what goes into the image")]
     Layout(#[from] LayoutError),
     /// The boot files don't fit the ESP.
-    #[error("the boot files don't fit: {0}; raise `esp` of `[disk]` in the recipe")]
+    #[error("the boot files don't fit: raise `esp` of `[disk]` in the recipe")]
     Budget(#[from] BudgetError),
     /// The ESP.
     #[error("can't make the EFI system partition")]
@@ -114,10 +114,7 @@ pub fn write_root(
     epoch: u64,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<RootImage, ImageError> {
-    let id = label.id().as_str();
-    let mut volume_name = id.to_owned();
-    volume_name.truncate(16);
-    let options = WriteOptions { epoch, uuid: derived_uuid("root", &[id]), volume_name, layout: Layout::default() };
+    let options = write_options(label, epoch);
     let file = output.create(ROOT)?;
     let mut writer = DigestWriter::new(BufWriter::with_capacity(1 << 20, &file));
     let mut before = 0;
@@ -127,6 +124,13 @@ pub fn write_root(
     })?;
     let (_, sha256) = writer.finish();
     Ok(RootImage { file, written: Written { size: summary.len, sha256 } })
+}
+
+fn write_options(label: &PartitionLabel, epoch: u64) -> WriteOptions {
+    let id = label.id().as_str();
+    let mut volume_name = id.to_owned();
+    volume_name.truncate(16);
+    WriteOptions { epoch, uuid: derived_uuid("root", &[id]), volume_name, layout: Layout::default() }
 }
 
 /// Makes and writes the hash tree of a root.
@@ -188,12 +192,27 @@ pub fn write_uki(
     Ok((uki, written))
 }
 
-/// Checks that the image fits the disk of the recipe, now and with what an update needs.
-pub fn check_fit(disk: &DiskSection, root: &SealedRoot, uki: u64, loader: u64) -> Result<DiskLayout, ImageError> {
-    let layout = DiskLayout::plan(DiskSizes { disk: disk.size, esp: disk.esp, slot: disk.slot })?;
-    layout.check_fit(root.root.written.size, root.written.size, disk.headroom_percent)?;
+/// Where the partitions of the recipe's disk go.
+pub fn plan_disk(disk: &DiskSection) -> Result<DiskLayout, ImageError> {
+    Ok(DiskLayout::plan(DiskSizes { disk: disk.size, esp: disk.esp, slot: disk.slot })?)
+}
+
+/// Checks that the root of `tree` and its hash tree will fit a slot of `layout`, before a byte of them is written.
+pub fn check_root_fit(
+    layout: DiskLayout,
+    disk: &DiskSection,
+    tree: &RootTree,
+    label: &PartitionLabel,
+    epoch: u64,
+) -> Result<(), ImageError> {
+    let root = erofs::measure(tree, &write_options(label, epoch))?.len;
+    Ok(layout.check_fit(root, tree_len(root), disk.headroom_percent)?)
+}
+
+/// Checks that the boot files fit the ESP, now and with what an update needs.
+pub fn check_boot_fit(disk: &DiskSection, uki: u64, loader: u64) -> Result<(), ImageError> {
     check_budget(disk.esp, EspNeeds { uki, loader })?;
-    Ok(layout)
+    Ok(())
 }
 
 /// Writes the disk: table, ESP with boot loader and UKI, slot A filled, slot B empty. Holes stay holes.

@@ -1,49 +1,42 @@
 //! A build: from a recipe and its lock to the files of `out/ID_VERSION/`.
 
+mod error;
 mod image;
 mod initrd;
 mod key;
+mod outcome;
 mod output;
 mod packages;
 mod parts;
+mod seal;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use slipway_images::content::Content;
 use slipway_images::digest::Digest;
-use slipway_images::disk::DiskIdentity;
-use slipway_images::manifest::{
-    Components as ManifestComponents, Manifest, ManifestContents, ManifestError, ManifestPackage, PartFile, Parts,
-    RootPart,
-};
-use slipway_images::names::{ImageId, NameError, PartitionLabel};
-use slipway_images::tree::{Kind, RootTree, TreePath};
-use slipway_images::verity::{BLOCK_SIZE, Salt};
-use slipway_images::version::{Version, VersionError};
+use slipway_images::names::{ImageId, PartitionLabel};
+use slipway_images::tree::{RootTree, TreePath};
+use slipway_images::version::Version;
 
+pub use error::BuildError;
 pub use image::{DISK, ImageError, ROOT, UKI, VERITY};
 pub use initrd::InitrdError;
 pub use output::OutputError;
 pub use packages::{Depot, PackagesError, Unpacked};
 
-use crate::compose::closure::{BrokenRoot, ClosureError, Finding, stop_on_errors};
-use crate::compose::container::ContainerError;
-use crate::compose::download::DownloadError;
-use crate::compose::prune::Pruned;
-use crate::compose::scripts::{ScriptReport, UnrecognisedScripts, Verdict};
-use crate::compose::{self, ComposeError, Composition, Inputs};
-use crate::lock::{Lock, LockedPackage, Role};
+use crate::compose::closure::stop_on_errors;
+use crate::compose::{self, Inputs};
+use crate::lock::Lock;
 use crate::progress::{Event, Phase};
 use crate::recipe::{FileSource, Recipe};
-use crate::report::{PrunedPath, Report, ScriptNote, folder_sizes, html, package_sizes, text};
+use crate::report::{Report, html, text};
 use crate::sbom::sbom;
-use crate::store::{SealedTree, Store, StoreError};
-use image::{KernelParts, SealedRoot, Written, check_fit, command_line, seal_root, write_disk, write_root, write_uki};
 use key::{KeyBuilder, RECORD, Record};
+use outcome::Outcome;
 use output::OutputFolder;
+use seal::{Sealed, Sealing};
 
 /// What is in the image, and how it was made.
 pub const MANIFEST: &str = "manifest.json";
@@ -58,80 +51,6 @@ pub const REPORT_JSON: &str = "report.json";
 
 /// The outputs that depend on nothing but recipe, lock and components.
 pub const REPRODUCIBLE: [&str; 6] = [DISK, ROOT, VERITY, UKI, MANIFEST, SBOM];
-
-/// Why there is no image.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A name that doesn't fit where it has to go.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A version that can't be one.
-    #[error(transparent)]
-    Version(#[from] VersionError),
-    /// A program that goes into every image is missing.
-    #[error("`{0}` is missing: `make build` makes it; `--components DIR` says where it is")]
-    Component(PathBuf),
-    /// A file that the recipe names, or a component, can't be read.
-    #[error("can't read `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Packages.
-    #[error(transparent)]
-    Packages(#[from] PackagesError),
-    /// Maintainer scripts that nobody has read.
-    #[error(transparent)]
-    Scripts(#[from] UnrecognisedScripts),
-    /// The root.
-    #[error(transparent)]
-    Compose(#[from] ComposeError),
-    /// A file that the boot package or the root has to bring isn't there.
-    #[error("no `{path}` in {place}")]
-    Lacking {
-        /// The file.
-        path: String,
-        /// Where it was looked for.
-        place: String,
-    },
-    /// The root could not be checked.
-    #[error(transparent)]
-    Check(#[from] ClosureError),
-    /// The root lacks something that it needs.
-    #[error(transparent)]
-    Broken(#[from] BrokenRoot),
-    /// The initrd.
-    #[error(transparent)]
-    Initrd(#[from] InitrdError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The image files.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The output folder.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// The manifest.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// What a download becomes.
-    #[error(transparent)]
-    Download(#[from] DownloadError),
-    /// A container's image.
-    #[error(transparent)]
-    Container(#[from] ContainerError),
-    /// A text output can't be serialised.
-    #[error("can't write `{name}`")]
-    Serialise {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: serde_json::Error,
-    },
-}
 
 /// Where a build finds and leaves things.
 pub struct Place<'a> {
@@ -161,14 +80,16 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
     let local_files = local_files(recipe)?;
     let key = build_key(recipe, lock, &components, &local_files)?;
     let folder = place.out.join(label.to_string());
-    if Record::is_current(&folder, key)
-        && let Some(report) = read_report(&folder)
-    {
-        return Ok(Built { folder, unchanged: true, report });
+    if let Some(built) = already_built(&folder, key) {
+        return Ok(built);
     }
     let output = OutputFolder::begin(place.out, &label.to_string(), || {
         place.depot.progress.event(Event::Note("another build of this image is running; waiting for it"));
     })?;
+    // Another build of the same may have finished while this one waited.
+    if let Some(built) = already_built(&folder, key) {
+        return Ok(built);
+    }
     let mut clock = Clock::default();
     let packages = place.depot.packages(recipe, lock)?;
     clock.lap("fetch and unpack");
@@ -190,27 +111,23 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
     clock.lap("compose and check");
 
     let boot = parts::boot_files(recipe, &packages.boot)?;
-    let os_release = root_text(&composition.tree, "/usr/lib/os-release")?;
-    let Sealed { tree: commit, root, initrd } = seal(lock, place, &output, &label, &composition, &components)?;
-    clock.lap("seal and write root");
-    let kernel = KernelParts {
-        stub: &boot.stub,
-        kernel: &composition.kernel.vmlinuz,
-        release: &composition.kernel.release,
-        initrd: &initrd,
-        os_release: &os_release,
-        command_line: &recipe.kernel.command_line,
+    let sealing = Sealing {
+        recipe,
+        lock,
+        place,
+        output: &output,
+        label: &label,
+        composition: &composition,
+        components: &components,
+        boot: &boot,
     };
-    let (uki, uki_written) = write_uki(&output, &root, &kernel)?;
-    let layout = check_fit(&recipe.disk, &root, uki_written.size, boot.loader.len())?;
-    write_disk(&output, layout, &label, &root, &uki, &boot.loader, recipe.boot.timeout)?;
-    clock.lap("kernel image and disk");
+    let Sealed { tree: commit, image } = sealing.run(&mut clock)?;
 
-    let outcome = Outcome { recipe, lock, label: &label, commit: &commit, root: &root, uki: uki_written };
+    let outcome = Outcome { recipe, lock, label: &label, commit: &commit, image: &image };
     let manifest = outcome.manifest(&components, &composition.kernel.release)?;
     output.write(MANIFEST, &manifest.to_json()?)?;
     write_json(&output, SBOM, &sbom(recipe, lock))?;
-    let report = outcome.report(&composition, &scripts, &findings, boot.loader.len(), initrd.len() as u64, clock);
+    let report = outcome.report(&composition, &scripts, &findings, boot.loader.len(), clock);
     for (name, bytes) in report_files(&report)? {
         output.write(name, &bytes)?;
     }
@@ -219,6 +136,12 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
     write_json(&output, RECORD, &record)?;
     let folder = output.publish()?;
     Ok(Built { folder, unchanged: false, report })
+}
+
+/// The build in `folder`, if it is the one that `key` stands for.
+fn already_built(folder: &Path, key: Digest) -> Option<Built> {
+    let report = Record::is_current(folder, key).then(|| read_report(folder))??;
+    Some(Built { folder: folder.to_owned(), unchanged: true, report })
 }
 
 /// The three forms of a report: name and bytes.
@@ -307,66 +230,6 @@ fn root_text(tree: &RootTree, path: &str) -> Result<String, BuildError> {
     content.to_text().map_err(|source| BuildError::Read { path: path.into(), source })
 }
 
-struct Sealed {
-    tree: SealedTree,
-    root: SealedRoot,
-    initrd: Vec<u8>,
-}
-
-/// Commits the tree to the store while the root is written and the initrd compressed.
-fn seal(
-    lock: &Lock,
-    place: &Place<'_>,
-    output: &OutputFolder,
-    label: &PartitionLabel,
-    composition: &Composition,
-    components: &Components,
-) -> Result<Sealed, BuildError> {
-    let progress = place.depot.progress;
-    let tree = &composition.tree;
-    let bytes = content_bytes(tree);
-    let versions = root_versions(lock);
-    std::thread::scope(|scope| {
-        let store = scope.spawn(|| -> Result<SealedTree, BuildError> {
-            progress.event(Event::Start(Phase::Seal, Some(bytes)));
-            let store = Store::open_or_create(&place.out.join("store"))?;
-            let advance = |count| progress.event(Event::Advance(Phase::Seal, count));
-            let (id, version) = (label.id().as_str(), label.version().as_str());
-            let sealed = store.seal(tree, id, version, lock.epoch, &versions, &advance)?;
-            progress.event(Event::Done(Phase::Seal, &sealed.commit()[..12]));
-            Ok(sealed)
-        });
-        let initrd = scope
-            .spawn(|| initrd::initrd(&components.initrd, &composition.kernel.initrd_modules, place.depot.cache.root()));
-        progress.event(Event::Start(Phase::Write, Some(bytes)));
-        let advance = |count| progress.event(Event::Advance(Phase::Write, count));
-        let root =
-            write_root(output, tree, label, lock.epoch, &advance).and_then(|root| seal_root(output, root, label));
-        let root = root.inspect(|root| {
-            progress.event(Event::Done(Phase::Write, &format!("root hash {}", &root.root_hash.to_hex()[..12])));
-        });
-        let (sealed, initrd) = (join(store), join(initrd));
-        Ok(Sealed { tree: sealed?, root: root?, initrd: initrd? })
-    })
-}
-
-/// The result of a thread; its panic goes on here.
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn content_bytes(tree: &RootTree) -> u64 {
-    tree.iter().map(|(_, node)| if let Kind::File(content) = &node.kind { content.len() } else { 0 }).sum()
-}
-
-fn root_versions(lock: &Lock) -> BTreeMap<String, String> {
-    lock.packages
-        .iter()
-        .filter(|package| package.role == Role::Root)
-        .map(|package| (package.name.clone(), package.version.clone()))
-        .collect()
-}
-
 /// Milliseconds by phase.
 struct Clock {
     last: Instant,
@@ -384,105 +247,5 @@ impl Clock {
         let elapsed = u64::try_from(self.last.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.laps.push((name.to_owned(), elapsed));
         self.last = Instant::now();
-    }
-}
-
-/// All that manifest and report tell of.
-struct Outcome<'a> {
-    recipe: &'a Recipe,
-    lock: &'a Lock,
-    label: &'a PartitionLabel,
-    commit: &'a SealedTree,
-    root: &'a SealedRoot,
-    uki: Written,
-}
-
-impl Outcome<'_> {
-    fn manifest(&self, components: &Components, kernel_release: &str) -> Result<Manifest, BuildError> {
-        let file = |name: &str, written: Written| PartFile {
-            file: name.to_owned(),
-            size: written.size,
-            sha256: written.sha256,
-        };
-        let root = self.root.root().written;
-        let identity = DiskIdentity::derive(self.label);
-        let package = |package: &LockedPackage| ManifestPackage {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            architecture: package.architecture.clone(),
-            source: package.source.clone(),
-            sha256: package.sha256,
-        };
-        Ok(Manifest::new(ManifestContents {
-            label: self.label.clone(),
-            description: self.recipe.image.description.clone(),
-            epoch: self.lock.epoch,
-            root_hash: self.root.root_hash,
-            salt: Salt::for_image(self.label.id()),
-            kernel_release: kernel_release.to_owned(),
-            command_line: command_line(self.root, &self.recipe.kernel.command_line),
-            parts: Parts {
-                root: RootPart {
-                    file: ROOT.to_owned(),
-                    size: root.size,
-                    sha256: root.sha256,
-                    blocks: root.size / BLOCK_SIZE,
-                },
-                verity: file(VERITY, self.root.written),
-                uki: file(UKI, self.uki),
-            },
-            disk_guid: identity.disk,
-            esp_guid: identity.esp,
-            packages: self.lock.packages.iter().filter(|package| package.role == Role::Root).map(package).collect(),
-            recipe: self.recipe.digest,
-            lock: lock_digest(self.lock)?,
-            components: ManifestComponents { agent: components.agent.digest(), initrd: components.initrd.digest() },
-        })?)
-    }
-
-    fn report(
-        &self,
-        composition: &Composition,
-        scripts: &ScriptReport,
-        findings: &[Finding],
-        loader: u64,
-        initrd: u64,
-        clock: Clock,
-    ) -> Report {
-        let parts = [
-            ("root.erofs", self.root.root().written.size),
-            ("root.verity", self.root.written.size),
-            ("uki.efi", self.uki.size),
-            ("of it the kernel", composition.kernel.vmlinuz.len()),
-            ("of it the initrd", initrd),
-            ("boot loader", loader),
-        ];
-        let note = |verdict: &Verdict| ScriptNote {
-            package: verdict.package.clone(),
-            script: verdict.script.clone(),
-            class: verdict.class.name().to_owned(),
-            reason: verdict.class.reason(),
-        };
-        let pruned = |pruned: &Pruned| PrunedPath {
-            path: pruned.path.to_string(),
-            bytes: pruned.size,
-            rule: pruned.reason.clone(),
-        };
-        Report {
-            id: self.recipe.image.id.clone(),
-            version: self.recipe.image.version.clone(),
-            description: self.recipe.image.description.clone(),
-            root_hash: self.root.root_hash.to_hex(),
-            commit: self.commit.commit().to_owned(),
-            kernel: composition.kernel.release.clone(),
-            parts: parts.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec(),
-            packages: package_sizes(&composition.tree, &root_versions(self.lock)),
-            tree: folder_sizes(&composition.tree),
-            pruned: composition.pruned.iter().map(pruned).collect(),
-            scripts: scripts.verdicts.iter().map(note).collect(),
-            findings: composition.notes.iter().cloned().chain(findings.iter().map(ToString::to_string)).collect(),
-            timings: clock.laps,
-            boot: Vec::new(),
-        }
     }
 }

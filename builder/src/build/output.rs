@@ -19,7 +19,7 @@ pub struct OutputFolder {
 
 /// A file or folder of the output can't be made.
 #[derive(Debug, thiserror::Error)]
-#[error("can't {what} `{path}`: {source}")]
+#[error("can't {what} `{path}`")]
 pub struct OutputError {
     what: &'static str,
     path: PathBuf,

@@ -1,5 +1,11 @@
 //! The packages of a lock, fetched and unpacked.
+//!
+//! The cache is the user's own, yet a disk, a power cut or a careless hand may change what is in it. A `.deb` is compared
+//! with the lock before it is unpacked, and an unpacked copy with its own digests each time it is opened (see
+//! [`crate::deb`]); while the copy is whole, the `.deb` that it came from isn't read and needn't be. What is not what was
+//! locked is dropped, named, and fetched once more.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use slipway_images::digest::Digest;
@@ -8,7 +14,7 @@ use crate::apt::{Mirrors, RepositoryError};
 use crate::deb::{DebError, Package, UnpackedCache, unpack_all};
 use crate::fetch::{Cache, Client, FetchError};
 use crate::lock::{Lock, LockedPackage, Role};
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::recipe::Recipe;
 
 /// Why the packages of a lock can't be had.
@@ -23,6 +29,14 @@ pub enum PackagesError {
     /// A package that can't be unpacked.
     #[error(transparent)]
     Unpack(#[from] DebError),
+    /// A package in the cache was not what was locked, and there is no other.
+    #[error("{label} in the cache was damaged and is dropped, and can't be fetched again")]
+    Damaged {
+        /// Name and version, or the URL of a download.
+        label: String,
+        /// Why.
+        source: Box<PackagesError>,
+    },
     /// The cache of unpacked packages.
     #[error("the cache of unpacked packages at `{path}` can't be used")]
     Unpacked {
@@ -58,11 +72,10 @@ pub struct Unpacked {
 impl Depot<'_> {
     /// Fetches what is missing, and unpacks what was never unpacked.
     pub fn packages(&self, recipe: &Recipe, lock: &Lock) -> Result<Unpacked, PackagesError> {
-        let debs = self.fetch(recipe, lock)?;
         let folder = self.cache.root();
         let unpacked = UnpackedCache::open(folder)
             .map_err(|source| PackagesError::Unpacked { path: folder.to_owned(), source })?;
-        let packages = unpack_all(&debs, &unpacked, self.progress)?;
+        let packages = self.unpack(recipe, lock, &unpacked)?;
         let mut result = Unpacked { root: Vec::new(), boot: Vec::new(), container: Vec::new() };
         for (package, locked) in packages.into_iter().zip(&lock.packages) {
             match locked.role {
@@ -72,6 +85,32 @@ impl Depot<'_> {
             }
         }
         Ok(result)
+    }
+
+    /// Unpacks all. A `.deb` in the cache that isn't the locked one is fetched again, once.
+    fn unpack(&self, recipe: &Recipe, lock: &Lock, unpacked: &UnpackedCache) -> Result<Vec<Package>, PackagesError> {
+        let mut debs = self.fetch(recipe, lock)?;
+        let mut dropped = BTreeSet::new();
+        loop {
+            let expected = match unpack_all(&debs, unpacked, self.progress) {
+                Err(DebError::Digest { expected, .. }) if dropped.insert(expected) => expected,
+                result => return Ok(result?),
+            };
+            let package = lock.packages.iter().find(|package| package.sha256 == expected);
+            let label = package.map_or_else(String::new, |package| format!("{} {}", package.name, package.version));
+            self.drop_damaged(&label, expected)?;
+            debs = self
+                .fetch(recipe, lock)
+                .map_err(|source| PackagesError::Damaged { label, source: Box::new(source) })?;
+        }
+    }
+
+    /// Drops a file of the cache that is not what its name says, and tells of it.
+    pub fn drop_damaged(&self, label: &str, digest: Digest) -> Result<(), PackagesError> {
+        let path = self.cache.path_of(&digest);
+        self.progress
+            .event(Event::Note(&format!("{label} in the cache is damaged, and is dropped: {}", path.display())));
+        Ok(self.cache.remove(&digest)?)
     }
 
     fn fetch(&self, recipe: &Recipe, lock: &Lock) -> Result<Vec<(PathBuf, Digest)>, PackagesError> {

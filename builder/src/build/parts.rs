@@ -10,6 +10,7 @@ use slipway_images::digest::Digest;
 use slipway_images::tree::{Kind, Node, TreePath};
 
 use super::{BuildError, Depot, PackagesError};
+use crate::compose::download::DownloadError;
 use crate::compose::{container, download};
 use crate::deb::Package;
 use crate::fetch::Wanted;
@@ -91,10 +92,22 @@ pub fn downloads(
             label: download.url.clone(),
         })
         .collect();
-    let files = depot.cache.fetch_all(depot.client, &wanted, depot.progress).map_err(PackagesError::Fetch)?;
+    let fetch = |wanted: &[Wanted]| depot.cache.fetch_all(depot.client, wanted, depot.progress);
+    let files = fetch(&wanted).map_err(PackagesError::Fetch)?;
     let mut entries = Vec::new();
-    for (download, file) in recipe.downloads.iter().zip(files) {
-        entries.extend(download::entries(download, &file, lock, scratch)?);
+    for ((download, wanted), file) in recipe.downloads.iter().zip(wanted).zip(files) {
+        let taken = match download::entries(download, &file, lock, scratch) {
+            Err(DownloadError::Digest { expected, .. }) => {
+                depot.drop_damaged(&wanted.label, expected)?;
+                fetch(std::slice::from_ref(&wanted)).map_err(|source| PackagesError::Damaged {
+                    label: wanted.label.clone(),
+                    source: Box::new(source.into()),
+                })?;
+                download::entries(download, &file, lock, scratch)
+            }
+            taken => taken,
+        };
+        entries.extend(taken?);
     }
     Ok(entries)
 }

@@ -13,7 +13,7 @@ use slipway_builder::recipe::Recipe;
 use slipway_builder::report::bytes;
 
 use crate::context::Context;
-use crate::exit_codes::{ExitCode, OrExit};
+use crate::exit_codes::{ExitCode, OrFault as _};
 
 /// Build the image of a recipe with the packages of its lock.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ impl Args {
 /// Builds the recipe at `path` as this command line says.
 pub fn build_recipe(context: &Context, path: &std::path::Path) -> anyhow::Result<Built> {
     let recipe = Recipe::load(path)?;
-    let lock = Lock::load(&recipe).or_exit(ExitCode::Lock)?;
+    let lock = Lock::load(&recipe).or_fault()?;
     let cache = Cache::open(context.cache())?;
     let progress = context.progress();
     let depot = Depot {
@@ -70,7 +70,7 @@ pub fn build_recipe(context: &Context, path: &std::path::Path) -> anyhow::Result
         progress: progress.as_ref(),
     };
     let place = Place { depot, components: context.components(), out: context.out() };
-    Ok(build(&recipe, &lock, &place)?)
+    build(&recipe, &lock, &place).or_fault()
 }
 
 const LARGEST: usize = 10;

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use slipway_builder::apt::{Mirrors, RepositoryError};
+use slipway_builder::apt::Mirrors;
 use slipway_builder::build::Depot;
 use slipway_builder::compose::accounts;
-use slipway_builder::fetch::{Cache, Client, FetchError};
-use slipway_builder::lock::{self, Accounts, Change, Lock, LockError, Sources, Update};
+use slipway_builder::fetch::{Cache, Client};
+use slipway_builder::lock::{self, Accounts, Change, Lock, Sources, Update};
 use slipway_builder::recipe::Recipe;
 use slipway_trust::time::UnixTime;
 
 use crate::context::Context;
-use crate::exit_codes::{ExitCode, OrExit as _};
+use crate::exit_codes::{ExitCode, OrFault as _};
 
 /// Choose the packages of a recipe and write down each, with its digest, in RECIPE.lock.
 ///
@@ -43,10 +43,10 @@ impl Args {
         let recipe = Recipe::load(&self.recipe)?;
         let path = lock::path_of(&recipe.path);
         if self.check {
-            let lock = coded(Lock::load(&recipe))?;
+            let lock = Lock::load(&recipe).or_fault()?;
             return report(context, path, &lock, &[]);
         }
-        let previous = coded(Lock::read(&path))?;
+        let previous = Lock::read(&path).or_fault()?;
         let update = match self.update {
             None => Update::Keep,
             Some(names) if names.is_empty() => Update::All,
@@ -73,10 +73,10 @@ impl Args {
             Ok(Accounts { users: accounts.pinned_users, groups: accounts.pinned_groups })
         };
         let locked = lock::make(&recipe, previous.as_ref(), &update, &sources, &mut assign, &*progress);
-        let locked = coded(locked)?;
+        let locked = locked.or_fault()?;
         let changes = previous.as_ref().map(|previous| lock::changes(previous, &locked)).unwrap_or_default();
         if previous.as_ref() != Some(&locked) {
-            coded(locked.write(&path))?;
+            locked.write(&path).or_fault()?;
         }
         report(context, path, &locked, &changes)
     }
@@ -98,25 +98,4 @@ fn report(context: &Context, path: PathBuf, lock: &Lock, changes: &[Change]) -> 
     lines.push(format!("{}: {} packages, {megabytes} MB\n", summary.lock.display(), summary.packages));
     context.print(&lines.join("\n"))?;
     Ok(ExitCode::Success)
-}
-
-fn coded<T>(result: Result<T, LockError>) -> anyhow::Result<T> {
-    let code = result.as_ref().err().map_or(ExitCode::Failure, code_of);
-    result.or_exit(code)
-}
-
-fn code_of(error: &LockError) -> ExitCode {
-    match error {
-        LockError::Missing { .. } | LockError::Mismatch { .. } | LockError::Broken { .. } | LockError::NotLocked(_) => {
-            ExitCode::Lock
-        }
-        LockError::Solve(_) => ExitCode::Unsatisfiable,
-        LockError::Archive(error) if error.is_untrusted() => ExitCode::Untrusted,
-        LockError::Archive(
-            RepositoryError::Fetch(FetchError::Transfer { .. } | FetchError::Status { .. })
-            | RepositoryError::NoRelease { .. }
-            | RepositoryError::NoMirror(_),
-        ) => ExitCode::Unreachable,
-        _ => ExitCode::Failure,
-    }
 }

@@ -15,7 +15,7 @@ use ostree::{Repo, RepoMode, glib};
 
 pub use diff::{Change, Changed, TreeDiff};
 pub use history::{Entry, Pruned};
-pub use seal::SealedTree;
+pub use seal::{SealedTree, StagedTree};
 
 const NO_CANCEL: Option<&Cancellable> = None;
 
@@ -23,7 +23,7 @@ const NO_CANCEL: Option<&Cancellable> = None;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// libostree said no.
-    #[error("store `{path}`: {what}: {source}")]
+    #[error("store `{path}`: {what}")]
     Ostree {
         /// The repository.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum StoreError {
         source: glib::Error,
     },
     /// A file could not be read or written.
-    #[error("`{path}`: {source}")]
+    #[error("can't use `{path}`")]
     Io {
         /// The file.
         path: PathBuf,

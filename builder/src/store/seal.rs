@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ostree::gio::{FileInfo, FileType, InputStream, MemoryInputStream};
 use ostree::glib::{self, Bytes, Variant};
 use ostree::prelude::*;
-use ostree::{MutableTree, ObjectType};
+use ostree::{MutableTree, ObjectType, TransactionGuard};
 use slipway_images::digest::Digest;
 use slipway_images::tree::{Kind, Meta, Node, RootTree, TreePath};
 
@@ -19,7 +19,7 @@ const TYPE_FOLDER: u32 = 0o040_000;
 const TYPE_FILE: u32 = 0o100_000;
 const TYPE_SYMLINK: u32 = 0o120_000;
 
-/// A tree that is in the store. Made by [`Store::seal`] and by nothing else.
+/// A tree that is in the store. Made by [`StagedTree::commit`] and by nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedTree {
     commit: String,
@@ -32,10 +32,27 @@ impl SealedTree {
     }
 }
 
+/// A tree whose objects are written, and that nobody can see yet. Dropped, it was never there.
+pub struct StagedTree<'a> {
+    store: &'a Store,
+    transaction: TransactionGuard<'a>,
+    known: KnownObjects,
+    commit: String,
+}
+
+impl StagedTree<'_> {
+    /// Makes it a build of the store.
+    pub fn commit(self) -> Result<SealedTree, StoreError> {
+        self.transaction.commit(NO_CANCEL).map_err(self.store.failed("finish"))?;
+        self.known.save()?;
+        Ok(SealedTree { commit: self.commit })
+    }
+}
+
 impl Store {
-    /// Commits `tree` as `version` of the image `id`. `packages` are kept beside it for `slipway diff`.
+    /// Writes `tree` as `version` of the image `id`. `packages` are kept beside it for `slipway diff`.
     /// `advance` hears of every byte of content that is dealt with.
-    pub fn seal(
+    pub fn stage(
         &self,
         tree: &RootTree,
         id: &str,
@@ -43,7 +60,7 @@ impl Store {
         epoch: u64,
         packages: &BTreeMap<String, String>,
         advance: &dyn Fn(u64),
-    ) -> Result<SealedTree, StoreError> {
+    ) -> Result<StagedTree<'_>, StoreError> {
         let transaction = self.repo.auto_transaction(NO_CANCEL).map_err(self.failed("begin"))?;
         let mut known = KnownObjects::load(self.path.join("slipway-objects"));
         let mut sealing = Sealing { store: self, known: &mut known, dirmeta: HashMap::new() };
@@ -73,9 +90,7 @@ impl Store {
             .to_string();
         self.repo.transaction_set_ref(None, &Self::image_ref(id, version), Some(&commit));
         self.record_history(id, version, &root, &commit)?;
-        transaction.commit(NO_CANCEL).map_err(self.failed("finish"))?;
-        known.save()?;
-        Ok(SealedTree { commit })
+        Ok(StagedTree { store: self, transaction, known, commit })
     }
 }
 

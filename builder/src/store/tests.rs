@@ -26,7 +26,7 @@ fn tree(motd: &str) -> RootTree {
 
 fn seal(store: &Store, tree: &RootTree, version: &str, libc: &str) -> SealedTree {
     let packages = BTreeMap::from([("libc6".to_owned(), libc.to_owned())]);
-    store.seal(tree, "test", version, EPOCH, &packages, &|_| {}).unwrap()
+    store.stage(tree, "test", version, EPOCH, &packages, &|_| {}).unwrap().commit().unwrap()
 }
 
 #[test]

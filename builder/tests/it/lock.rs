@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use slipway_builder::apt::{Mirrors, RepositoryError};
+use slipway_builder::fault::Fault;
 use slipway_builder::fetch::{Cache, Client, ClientOptions, FetchError};
 use slipway_builder::lock::{Accounts, Lock, LockError, Role, Sources, Update, changes, make, path_of};
 use slipway_builder::progress::Silent;
@@ -181,7 +182,7 @@ fn spoiled_indexes_are_refused() {
         let error = case.lock_of(&case.recipe("[\"web\"]", ""), None, &Update::Keep).unwrap_err();
         match error {
             LockError::Archive(error) => {
-                assert!(error.is_untrusted(), "{error}");
+                assert_eq!(Fault::from(&error), Fault::Untrusted, "{error}");
                 error
             }
             other => panic!("{other}"),

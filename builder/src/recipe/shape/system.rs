@@ -34,7 +34,8 @@ pub struct ImageShape {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "Archive")]
 pub struct ArchiveShape {
-    /// Suites of the distribution. A list here replaces the inherited one.
+    /// Suites of the distribution. A list here replaces the inherited one; it may be empty where `[[repository]]` entries
+    /// bring all packages.
     #[schemars(extend("default" = ["trixie", "trixie-updates", "trixie-security"], "examples" = [["trixie", "trixie-security"]]))]
     pub suites: Option<Texts>,
     /// Components of the suites. A list here replaces the inherited one.

@@ -24,7 +24,7 @@ pub fn validate(path: &Path, shape: &Shape, sources: &Sources, problems: Vec<Pro
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         digest: Digest::from_bytes([0; 32]),
         image: system::image(&mut checker, &shape.image),
-        archive: system::archive(&mut checker, &shape.archive),
+        archive: system::archive(&mut checker, &shape.archive, !shape.repository.is_empty()),
         repositories: entries(&mut checker, &shape.repository, system::repository),
         packages: system::packages(&mut checker, &shape.packages),
         prune: system::prune(&mut checker, &shape.prune),

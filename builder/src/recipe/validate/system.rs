@@ -51,15 +51,13 @@ fn plain_id(text: &str) -> String {
     if plain.is_empty() { "edge-web".to_owned() } else { plain }
 }
 
-pub(super) fn archive(checker: &mut Checker<'_>, shape: &ArchiveShape) -> ArchiveSection {
+/// With repositories of its own, a recipe may do without the distribution's suites.
+pub(super) fn archive(checker: &mut Checker<'_>, shape: &ArchiveShape, has_repository: bool) -> ArchiveSection {
+    let suites = shape.suites.as_ref().filter(|suites| !(has_repository && suites.is_empty()));
+    let without = shape.suites.is_some() && suites.is_none();
+    let default: &[&str] = if without { &[] } else { &["trixie", "trixie-updates", "trixie-security"] };
     ArchiveSection {
-        suites: listed(
-            checker,
-            "archive.suites",
-            shape.suites.as_ref(),
-            &["trixie", "trixie-updates", "trixie-security"],
-            values::suite,
-        ),
+        suites: listed(checker, "archive.suites", suites, default, values::suite),
         components: listed(checker, "archive.components", shape.components.as_ref(), &["main"], values::suite),
     }
 }
