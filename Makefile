@@ -26,7 +26,7 @@ build: target/components
 .PHONY: target/components
 target/components:
 	RUSTFLAGS='-C target-feature=+crt-static $(REMAP)' cargo build --profile guest --locked --target $(TARGET) \
-	    --target-dir target/static -p slipway-initrd -p slipway-updater
+	    --target-dir target/static -p slipway-initrd -p slipway-updater --bin slipway-initrd --bin slipway-agent
 	@mkdir -p target/release
 	@for name in slipway-initrd slipway-agent; do \
 	    cmp -s $(STATIC)/$$name target/release/$$name || cp $(STATIC)/$$name target/release/$$name; done

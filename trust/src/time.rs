@@ -36,6 +36,29 @@ impl UnixTime {
         Some(Self(days * SECS_PER_DAY + hour * 3600 + minute * 60 + second))
     }
 
+    /// The moment that a text of the form `2026-11-22T16:14:50Z` names, which is the one that TUF takes (section 4.2.1 of
+    /// its specification); `None` for anything else, other forms of ISO 8601 too.
+    pub fn from_iso(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+        if bytes.len() != 20 || separators.iter().any(|&(at, byte)| bytes.get(at) != Some(&byte)) {
+            return None;
+        }
+        let number = |from: usize, to: usize| {
+            let digits = bytes.get(from..to)?;
+            digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
+        };
+        let date = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        Self::from_civil(date, (number(11, 13)?, number(14, 16)?, number(17, 19)?))
+    }
+
+    /// The moment in the form that [`UnixTime::from_iso`] reads.
+    pub fn to_iso(self) -> String {
+        let (year, month, day) = self.civil();
+        let (hour, minute, second) = self.time_of_day();
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
     /// Seconds since 1970.
     pub const fn as_secs(self) -> u64 {
         self.0
@@ -62,13 +85,17 @@ impl UnixTime {
         }
         (year, month, days + 1)
     }
+
+    const fn time_of_day(self) -> (u64, u64, u64) {
+        let second = self.0 % SECS_PER_DAY;
+        (second / 3600, second / 60 % 60, second % 60)
+    }
 }
 
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = self.civil();
-        let second = self.0 % SECS_PER_DAY;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (hour, minute, second) = self.time_of_day();
         write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
 }
@@ -122,6 +149,25 @@ mod tests {
         assert_eq!(UnixTime::from_civil((2025, 2, 29), (0, 0, 0)), None);
         assert_eq!(UnixTime::from_civil((2025, 13, 1), (0, 0, 0)), None);
         assert_eq!(UnixTime::from_civil((2025, 1, 1), (24, 0, 0)), None);
+    }
+
+    #[test]
+    fn iso_goes_there_and_back_and_nothing_else_is_taken() {
+        let moment = UnixTime(1_795_364_090);
+        assert_eq!(moment.to_iso(), "2026-11-22T16:14:50Z");
+        assert_eq!(UnixTime::from_iso(&moment.to_iso()), Some(moment));
+        for text in [
+            "2026-11-22T16:14:50",
+            "2026-11-22 16:14:50Z",
+            "2026-11-22T16:14:50+00",
+            "2026-11-22T16:14:5\u{b2}",
+            "2026-11-22T16:14:50.5Z",
+            "2026-02-30T00:00:00Z",
+            "+026-11-22T16:14:50Z",
+            "",
+        ] {
+            assert_eq!(UnixTime::from_iso(text), None, "{text}");
+        }
     }
 
     #[test]

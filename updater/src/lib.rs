@@ -3,4 +3,5 @@
 pub mod channel;
 pub mod checks;
 pub mod host;
+pub mod net;
 pub mod process;

@@ -1,0 +1,186 @@
+//! HTTP and HTTPS by `ureq`, blocking, TLS by rustls.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use ureq::Agent;
+use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// How patient the client is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOptions {
+    /// Longest wait for a connection, for the head of an answer, and for the next bytes of its body.
+    pub stall: Duration,
+    /// Bytes each second that a body must bring, on average since it began.
+    pub least_rate: u64,
+    /// The average counts only after so long.
+    pub grace: Duration,
+}
+
+impl Default for ClientOptions {
+    /// 30 s; 1 KiB each second after 60 s.
+    fn default() -> Self {
+        Self { stall: Duration::from_secs(30), least_rate: 1 << 10, grace: Duration::from_mins(1) }
+    }
+}
+
+/// The client. Honours `http_proxy`, `https_proxy` and `no_proxy`, and `SSL_CERT_FILE`, which replaces the built-in
+/// certificate authorities. Content is never compressed on the way: digests and ranges count what is stored.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    options: ClientOptions,
+}
+
+/// Bytes of a file, from `start` up to and not including `end`; to the last byte when there is no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First byte.
+    pub start: u64,
+    /// The byte after the last.
+    pub end: Option<u64>,
+}
+
+/// A successful answer with its body still to be read.
+pub struct Answer {
+    /// Length in bytes that the server announces for the body.
+    pub len: Option<u64>,
+    /// Which bytes of the file these are, as the server says: the first, and the length of the whole file where it knows.
+    /// `None` when it sends the whole file, whatever was asked for.
+    pub range: Option<(u64, Option<u64>)>,
+    /// The body.
+    pub body: Box<dyn Read + Send>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("len", &self.len).field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer that can be used.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// Nothing came back.
+    #[error("no answer from the server")]
+    NoAnswer(#[source] Box<ureq::Error>),
+    /// The server refuses or fails.
+    #[error("the server answers {0}")]
+    Status(u16),
+    /// The server sends another range than it was asked for.
+    #[error("the server sends bytes from {found} on, not from {asked}")]
+    WrongRange {
+        /// First byte that was asked for.
+        asked: u64,
+        /// First byte that it sends.
+        found: u64,
+    },
+}
+
+impl HttpError {
+    /// Whether asking again later may help.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => !matches!(**error, ureq::Error::BadUri(_) | ureq::Error::Tls(_)),
+            Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::WrongRange { .. } => false,
+        }
+    }
+}
+
+impl Client {
+    /// A client with this much patience.
+    pub fn new(options: ClientOptions) -> Self {
+        let stall = Some(options.stall);
+        let roots = own_authorities().map_or(RootCerts::WebPki, RootCerts::from);
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .accept_encoding("identity")
+            .user_agent(concat!("slipway-agent/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(stall)
+            .timeout_connect(stall)
+            .timeout_recv_response(stall)
+            .timeout_per_read(stall)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        Self { agent: config.new_agent(), options }
+    }
+
+    /// Asks for a file, or for some bytes of it; `None` when it isn't there (404, and 403, by which object stores say so).
+    pub fn get(&self, url: &str, range: Option<Range>) -> Result<Option<Answer>, HttpError> {
+        let mut request = self.agent.get(url);
+        if let Some(Range { start, end }) = range {
+            let last = end.map(|end| end.saturating_sub(1).to_string()).unwrap_or_default();
+            request = request.header("Range", format!("bytes={start}-{last}"));
+        }
+        let response = request.call().map_err(|error| HttpError::NoAnswer(Box::new(error)))?;
+        let sent = match (response.status().as_u16(), range) {
+            (200, _) => None,
+            (206, Some(asked)) => {
+                let sent = sent_range(&response);
+                match sent {
+                    Some((found, _)) if found == asked.start => sent,
+                    _ => return Err(HttpError::WrongRange { asked: asked.start, found: sent.map_or(0, |(at, _)| at) }),
+                }
+            }
+            (403 | 404 | 410, _) => return Ok(None),
+            (status, _) => return Err(HttpError::Status(status)),
+        };
+        let len = header(&response, "content-length").and_then(|text| text.parse().ok());
+        let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let body = Box::new(Paced { body, began: Instant::now(), count: 0, options: self.options });
+        Ok(Some(Answer { len, range: sent, body }))
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(ClientOptions::default())
+    }
+}
+
+/// A body that may stall for a moment and not for ever.
+struct Paced<R> {
+    body: R,
+    began: Instant,
+    count: u64,
+    options: ClientOptions,
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(buffer)?;
+        self.count = self.count.saturating_add(count as u64);
+        let took = self.began.elapsed();
+        let least = self.options.least_rate.saturating_mul(took.as_secs());
+        if count > 0 && took > self.options.grace && self.count < least {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server sends too slowly"));
+        }
+        Ok(count)
+    }
+}
+
+/// The certificate authorities of `SSL_CERT_FILE`, when it is set and holds any.
+fn own_authorities() -> Option<Vec<ureq::tls::Certificate<'static>>> {
+    let pem = std::fs::read(std::env::var_os("SSL_CERT_FILE")?).ok()?;
+    let found = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let found: Vec<_> = found.collect();
+    (!found.is_empty()).then_some(found)
+}
+
+fn header<'a, B>(response: &'a Response<B>, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// `Content-Range: bytes 100-199/1000` gives 100 and 1000 (RFC 9110, section 14.4).
+fn sent_range<B>(response: &Response<B>) -> Option<(u64, Option<u64>)> {
+    let (range, whole) = header(response, "content-range")?.strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-')?.0.parse().ok()?;
+    Some((start, whole.parse().ok()))
+}

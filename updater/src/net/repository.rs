@@ -1,0 +1,85 @@
+//! Repositories that metadata and targets come from: two base URLs, or two folders of the same layout.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use slipway_trust::tuf::{RemoteFile, Transport, TransportError};
+use thiserror::Error;
+
+use super::http::Client;
+
+/// A repository on a web server.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: Client,
+    metadata: String,
+    targets: String,
+}
+
+/// A text is no base URL.
+#[derive(Debug, Error)]
+#[error("{0:?} is no URL that starts with http:// or https:// and has neither ? nor #")]
+pub struct UrlError(String);
+
+impl HttpTransport {
+    /// Metadata below one URL, targets below another. A missing `/` at their end is added.
+    pub fn new(client: Client, metadata: &str, targets: &str) -> Result<Self, UrlError> {
+        Ok(Self { client, metadata: base(metadata)?, targets: base(targets)? })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn open(&mut self, file: &RemoteFile) -> Result<Option<Box<dyn Read + '_>>, TransportError> {
+        let base = match file {
+            RemoteFile::Metadata(_) => &self.metadata,
+            RemoteFile::Target(_) => &self.targets,
+        };
+        let answer = self.client.get(&format!("{base}{}", file.url()), None)?;
+        Ok(answer.map(|answer| answer.body as Box<dyn Read>))
+    }
+}
+
+fn base(url: &str) -> Result<String, UrlError> {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    if host.is_none_or(|host| host.is_empty() || host.contains(['?', '#'])) {
+        return Err(UrlError(url.to_owned()));
+    }
+    Ok(if url.ends_with('/') { url.to_owned() } else { format!("{url}/") })
+}
+
+/// A repository in folders, such as those of a USB stick. Only plain files are opened: a pipe or a device would block or
+/// never end.
+#[derive(Clone, Debug)]
+pub struct FolderTransport {
+    metadata: PathBuf,
+    targets: PathBuf,
+}
+
+impl FolderTransport {
+    /// Metadata below one folder, targets below another.
+    pub fn new(metadata: &Path, targets: &Path) -> Self {
+        Self { metadata: metadata.to_owned(), targets: targets.to_owned() }
+    }
+}
+
+impl Transport for FolderTransport {
+    fn open(&mut self, file: &RemoteFile) -> Result<Option<Box<dyn Read + '_>>, TransportError> {
+        let folder = match file {
+            RemoteFile::Metadata(_) => &self.metadata,
+            RemoteFile::Target(_) => &self.targets,
+        };
+        // Names that need encoding in a URL are none that a Slipway repository has.
+        let inside = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('%');
+        if !file.url().split('/').all(inside) {
+            return Ok(None);
+        }
+        let path = folder.join(file.url());
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Some(Box::new(File::open(&path)?))),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
