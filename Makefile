@@ -41,7 +41,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
-	else echo 'check: cargo-deny is not installed, licences and bans were not checked'; fi
+	else echo 'check: cargo-deny is not installed; licences, bans and sources are checked by a test of the builder'; fi
 
 unit: build
 	cargo test --release --locked --workspace --exclude slipway-tests

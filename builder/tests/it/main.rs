@@ -4,6 +4,7 @@
 mod cli;
 mod fetch;
 mod inspect;
+mod licences;
 mod lock;
 mod manual;
 mod recipe;
