@@ -6,6 +6,7 @@ pub mod build;
 pub mod calendar;
 pub mod compose;
 pub mod deb;
+pub mod disuse;
 pub mod fault;
 pub mod fetch;
 pub mod inspect;

@@ -11,6 +11,7 @@ use slipway_images::digest::Digest;
 use slipway_images::tree::{TreeError, TreePath};
 
 use crate::compose::kernel::InitrdModule;
+use crate::disuse::mark_used;
 
 /// Why there is no initrd.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,7 @@ pub fn initrd(program: &Content, modules: &[InitrdModule], cache: &Path) -> Resu
     let archive = archive.finish();
     let kept = cache.join("initrd").join(Digest::of(&archive).to_hex());
     if let Some(compressed) = read_kept(&kept) {
+        mark_used(&kept);
         return Ok(compressed);
     }
     let compressed = compress(&archive).map_err(InitrdError::Compress)?;

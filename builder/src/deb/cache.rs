@@ -28,6 +28,7 @@ use slipway_images::tree::{Kind, Meta, Node, Origin, TreePath};
 use tempfile::NamedTempFile;
 
 use super::Package;
+use crate::disuse::mark_used;
 
 const MAGIC: &[u8; 8] = b"slipdeb1";
 const TRAILER: usize = 48;
@@ -86,6 +87,7 @@ impl UnpackedCache {
         }
         let package = index.into_package(&Arc::new(file), contents)?;
         check_contents(&package)?;
+        mark_used(&self.path_of(deb));
         Ok(Some(package))
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use slipway_images::digest::Digest;
 
 use super::FetchError;
+use crate::disuse::mark_used;
 
 /// A cache addressed by SHA-256. Any number of processes may use one at the same time.
 #[derive(Clone, Debug)]
@@ -64,6 +65,7 @@ impl Cache {
             let _ = fs::remove_file(&path);
             return None;
         }
+        mark_used(&path);
         Some(path)
     }
 
