@@ -4,6 +4,7 @@ RECIPE   ?= recipes/docker-host.toml
 TARGET   := x86_64-unknown-linux-gnu
 STATIC   := target/static/$(TARGET)/guest
 SLIPWAY  := target/release/slipway
+GUEST    := target/release/guest
 # Paths of this machine stay out of the guest's binaries: they are inputs of every image.
 REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
 
@@ -22,14 +23,16 @@ setup:
 build: target/components
 	cargo build --release --locked -p slipway-builder
 
-# initrd and agent run in the image: static, so that they fit any glibc.
+# initrd and agent run in the image: static, so that they fit any glibc. They are in a folder of their own, since `cargo test`
+# puts others of their name beside slipway. The initrd never unwinds: its tables for that are a tenth of its packed size.
 .PHONY: target/components
 target/components:
 	RUSTFLAGS='-C target-feature=+crt-static $(REMAP)' cargo build --profile guest --locked --target $(TARGET) \
 	    --target-dir target/static -p slipway-initrd -p slipway-updater --bin slipway-initrd --bin slipway-agent
-	@mkdir -p target/release
-	@for name in slipway-initrd slipway-agent; do \
-	    cmp -s $(STATIC)/$$name target/release/$$name || cp $(STATIC)/$$name target/release/$$name; done
+	@mkdir -p $(GUEST)
+	@cp $(STATIC)/slipway-agent $(GUEST)
+	@objcopy --remove-section=.eh_frame --remove-section=.eh_frame_hdr --remove-section=.gcc_except_table \
+	    $(STATIC)/slipway-initrd $(GUEST)/slipway-initrd
 
 image: setup build
 	$(SLIPWAY) build $(RECIPE)

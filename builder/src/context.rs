@@ -33,7 +33,7 @@ pub struct GlobalArgs {
     /// Folder that outputs and the store go to [env: `SLIPWAY_OUT`] [default: ./out]
     #[arg(long, global = true, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder with `slipway-agent` and `slipway-initrd` [env: `SLIPWAY_COMPONENTS`] [default: beside `slipway`]
+    /// Folder with `slipway-agent` and `slipway-initrd` [env: `SLIPWAY_COMPONENTS`] [default: `guest` beside `slipway`, or beside it]
     #[arg(long, global = true, value_name = "DIR")]
     pub components: Option<PathBuf>,
 }
@@ -64,7 +64,7 @@ impl Context {
             out: folder(args.out.as_deref(), "SLIPWAY_OUT").unwrap_or_else(|| "out".into()),
             components: match folder(args.components.as_deref(), "SLIPWAY_COMPONENTS") {
                 Some(components) => components,
-                None => own_folder()?,
+                None => own_components()?,
             },
             ui: Arc::new(Ui::new(args.json, args.quiet, args.no_progress)),
         })
@@ -143,7 +143,11 @@ fn default_cache() -> anyhow::Result<PathBuf> {
     }
 }
 
-fn own_folder() -> anyhow::Result<PathBuf> {
+/// Where the guest's programs are, if nobody says it: in `guest` beside this program, or right beside it. In cargo's target
+/// folder the latter are those of the last `cargo test`, which no image can use.
+fn own_components() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().context("this program's own file cannot be found; use --components DIR")?;
-    Ok(program.parent().map(Path::to_owned).unwrap_or_default())
+    let folder = program.parent().map(Path::to_owned).unwrap_or_default();
+    let guest = folder.join("guest");
+    Ok(if guest.is_dir() { guest } else { folder })
 }

@@ -133,7 +133,7 @@ impl From<&BuildError> for Fault {
     fn from(error: &BuildError) -> Self {
         match error {
             BuildError::Name(_) | BuildError::Version(_) => Self::Recipe,
-            BuildError::Component(_) => Self::Missing,
+            BuildError::Component(_) | BuildError::Dynamic(_) => Self::Missing,
             BuildError::Packages(error) => error.into(),
             BuildError::Compose(error) => error.into(),
             BuildError::Download(error) => error.into(),

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{PartGuid, Slot};
 use crate::verity::RootHash;
 
-/// The initrd's list of kernel modules, in the order in which they are loaded: one file name per line, of
-/// [`INITRD_MODULE_FOLDER`]. A line that begins with `-` names a module whose failure is only a warning.
+/// The initrd's list of kernel modules, each after those that it depends on. A line is a file name of
+/// [`INITRD_MODULE_FOLDER`], and what the module says of itself: `depends=` with the names of others, and `alias=` for each
+/// of its aliases. A line that begins with `-` names a module whose failure is only a warning.
 pub const INITRD_MODULE_LIST: &str = "/modules";
 
 /// The folder of the initrd that holds the modules, decompressed.

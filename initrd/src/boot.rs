@@ -4,18 +4,22 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts};
 use slipway_images::disk::PartGuid;
+use slipway_images::verity::RootHash;
 
 use crate::cmdline;
 use crate::efi::BootedFrom;
 use crate::failure::{BootError, Context as _, Severity, say};
 use crate::machine_id::{MachineId, REPART_DROP_IN, new_state_guid, repart_drop_in};
-use crate::pick::{gpt_used, layout, partitions};
-use crate::root::{self, ETC_UPPER};
+use crate::modules::Modules;
+use crate::pick::{Disk, gpt_used, layout, partitions};
+use crate::root::{self, ETC_UPPER, SYSROOT};
 use crate::scan::{add_missing_partitions, partition_device, partition_name, wait_for_disk};
 use crate::verity::{START, Tree};
 use crate::{dm, modules, tell};
@@ -34,11 +38,7 @@ pub fn open_root() -> Result<(), BootError> {
     root::mount_kernel_file_systems()?;
     let cmdline = fs::read_to_string("/proc/cmdline").at("read", "/proc/cmdline")?;
     let root_hash = cmdline::root_hash(&cmdline)?;
-    modules::load_all()?;
-    let booted = read_efivars();
-
-    let disk = wait_for_disk(&booted, root_hash)?;
-    add_missing_partitions(&disk)?;
+    let disk = prepare(root_hash)?;
     let layout = layout(&disk, root_hash)?;
     let (data, hashes) = (partition_device(&disk, layout.root)?, partition_device(&disk, layout.verity)?);
 
@@ -54,6 +54,7 @@ pub fn open_root() -> Result<(), BootError> {
     root::name_device(DEVICE_NAME, &device)?;
     root::mount_root(&device)?;
 
+    load_overlay()?;
     root::prepare_etc()?;
     let state = match layout.state {
         Some(partition) => partition.guid,
@@ -77,6 +78,35 @@ pub fn open_root() -> Result<(), BootError> {
     root::write_file(BOOT_FACTS_PATH, &json, 0o644)?;
     say(Severity::Notice, &tell::summary(&facts));
     Ok(())
+}
+
+/// Finds the disk and, at the same time, loads what its root needs.
+fn prepare(root_hash: RootHash) -> Result<Disk, BootError> {
+    let modules = Modules::read()?;
+    let for_firmware = modules.named("efivarfs");
+    let for_root = modules.general().without(&for_firmware);
+    thread::scope(|scope| {
+        let root = scope.spawn(|| modules.load(&for_root));
+        modules.load(&for_firmware)?;
+        let booted = read_efivars();
+        let disk = wait_for_disk(&modules, &booted, root_hash)?;
+        add_missing_partitions(&disk)?;
+        // It can't have panicked: that restarts the machine.
+        root.join().unwrap_or(Ok(())).map(|()| disk)
+    })
+}
+
+/// The overlay file system, from the root, which has been verified and has all modules: in the initrd, this one would be
+/// a tenth of it.
+fn load_overlay() -> Result<(), BootError> {
+    const KNOWN: &str = "/proc/filesystems";
+    let known = fs::read_to_string(KNOWN).at("read", KNOWN)?;
+    if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
+        return Ok(());
+    }
+    let kernel = uname();
+    let release = kernel.release().to_string_lossy();
+    modules::load(Path::new(&format!("{SYSROOT}/usr/lib/modules/{release}/kernel/fs/overlayfs/overlay.ko")))
 }
 
 /// Draws the GUID of a state partition that isn't there yet, and has systemd-repart use it.

@@ -8,8 +8,10 @@
 mod boot;
 mod cmdline;
 mod dm;
+mod drivers;
 mod efi;
 mod failure;
+mod hardware;
 mod machine_id;
 mod modules;
 mod pick;

@@ -1,103 +1,142 @@
-//! The kernel modules that the builder put into the initrd.
+//! The kernel modules that the builder put into the initrd, and which of them this machine needs.
 //!
-//! Several are loaded at once, since the kernel spends most of the time on their signatures: without hardware
-//! virtualisation that is a tenth of a second for each. A module waits for those of the list that its `.modinfo` says it
-//! depends on; among those that can be loaded the order of the list holds.
+//! The kernel checks the signature of each, which without hardware virtualisation is a tenth of a second: a module that
+//! says which devices it drives is only loaded where there is such a device, and what it depends on with it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 
 use rustix::io::Errno;
 use slipway_images::boot::{INITRD_MODULE_FOLDER, INITRD_MODULE_LIST};
 
 use crate::failure::{BootError, Context as _, Severity, say};
+use crate::hardware::{Bus, Device, Pattern};
 
-/// More would only wait for each other.
-const MOST_THREADS: usize = 4;
-
-/// A module that is to be loaded.
+/// A module of the initrd.
 #[derive(Debug, PartialEq, Eq)]
 struct Module {
     file: String,
     optional: bool,
     /// Names of the modules that must be there first.
     depends: Vec<String>,
+    /// The devices that it drives; empty for one that isn't about devices.
+    drives: Vec<Pattern>,
 }
 
-/// What is still to be done.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Module>,
-    /// Names of those that are being loaded.
-    running: Vec<String>,
-    failure: Option<BootError>,
-}
+/// All of them, each after those that it depends on.
+#[derive(Debug)]
+pub struct Modules(Vec<Module>);
 
-/// Loads them all. Those that are loaded already, or built in under the same name, are fine.
-pub fn load_all() -> Result<(), BootError> {
-    let list = fs::read_to_string(INITRD_MODULE_LIST).at("read the module list", INITRD_MODULE_LIST)?;
-    let waiting = entries(&list).map(|(file, optional)| Module::read(file, optional)).collect::<Result<_, _>>()?;
-    let (queue, changed) = (Mutex::new(Queue { waiting, ..Queue::default() }), Condvar::new());
-    let threads = available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| work(&queue, &changed));
-        }
-        work(&queue, &changed);
-    });
-    queue.into_inner().unwrap_or_else(PoisonError::into_inner).failure.map_or(Ok(()), Err)
-}
+/// Names of modules, in the order in which they are to be loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen(Vec<usize>);
 
-/// Loads what can be loaded until nothing is left, or one has failed that must not.
-fn work(queue: &Mutex<Queue>, changed: &Condvar) {
-    let mut state = lock(queue);
-    while state.failure.is_none() && !state.waiting.is_empty() {
-        let Some(position) = next(&state.waiting, &state.running) else {
-            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            continue;
+impl Modules {
+    /// Reads the list of them.
+    pub fn read() -> Result<Self, BootError> {
+        let list = fs::read_to_string(INITRD_MODULE_LIST).at("read the module list", INITRD_MODULE_LIST)?;
+        Ok(Self::parse(&list))
+    }
+
+    fn parse(list: &str) -> Self {
+        Self(list.lines().filter_map(Module::parse).collect())
+    }
+
+    /// The one called `name` and what it depends on; nothing if it isn't in the initrd: then it is built in, or isn't
+    /// wanted.
+    pub fn named(&self, name: &str) -> Chosen {
+        self.with_dependencies(|module| module.name() == name)
+    }
+
+    /// Those that every machine needs: they drive no devices, and no driver alone depends on them.
+    pub fn general(&self) -> Chosen {
+        let drivers = self.with_dependencies(|module| !module.drives.is_empty()).0;
+        self.with_dependencies(|module| {
+            module.drives.is_empty() && !drivers.iter().any(|index| self.0[*index].file == module.file)
+        })
+    }
+
+    /// Those that drive one of `devices`.
+    pub fn for_devices(&self, devices: &[Device]) -> Chosen {
+        let drives = |module: &Module| {
+            devices.iter().any(|device| module.drives.iter().any(|pattern| pattern.fits(&device.alias)))
         };
-        let module = state.waiting.remove(position);
-        let name = module_name(&module.file);
-        state.running.push(name.clone());
-        drop(state);
-        let result = module.load();
-        state = lock(queue);
-        state.running.retain(|running| *running != name);
-        match result {
-            Err(error) if module.optional => say(Severity::Warning, &format!("{error}; goes on without")),
-            Err(error) => state.failure = Some(error),
-            Ok(()) => {}
+        self.with_dependencies(drives)
+    }
+
+    /// The buses on which there may be devices that one of the modules drives.
+    pub fn buses(&self) -> BTreeSet<Bus> {
+        self.0.iter().flat_map(|module| &module.drives).filter_map(Pattern::bus).collect()
+    }
+
+    /// Loads those of `chosen`. Those that are loaded already, or built in under the same name, are fine.
+    pub fn load(&self, chosen: &Chosen) -> Result<(), BootError> {
+        for module in chosen.0.iter().filter_map(|index| self.0.get(*index)) {
+            match load(&path(&module.file)) {
+                Err(error) if module.optional => say(Severity::Warning, &format!("{error}; goes on without")),
+                result => result?,
+            }
         }
-        changed.notify_all();
+        Ok(())
+    }
+
+    fn with_dependencies(&self, wanted: impl Fn(&Module) -> bool) -> Chosen {
+        let mut names: BTreeSet<&str> = BTreeSet::new();
+        let mut chosen = Vec::new();
+        // Backwards, since each comes after those that it depends on.
+        for (index, module) in self.0.iter().enumerate().rev() {
+            if wanted(module) || names.contains(&*module.name()) {
+                names.extend(module.depends.iter().map(String::as_str));
+                chosen.push(index);
+            }
+        }
+        chosen.reverse();
+        Chosen(chosen)
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl Chosen {
+    /// These without those of `others`.
+    pub fn without(&self, others: &Self) -> Self {
+        Self(self.0.iter().copied().filter(|index| !others.0.contains(index)).collect())
+    }
+
+    /// These and those.
+    pub fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
 }
 
-/// The first that waits for no other of the list. Where all wait for each other, the first: the kernel will say why not.
-fn next(waiting: &[Module], running: &[String]) -> Option<usize> {
-    let is_to_come =
-        |name: &String| running.contains(name) || waiting.iter().any(|other| module_name(&other.file) == *name);
-    let ready = waiting.iter().position(|module| !module.depends.iter().any(is_to_come));
-    ready.or_else(|| running.is_empty().then_some(0))
+/// Loads the module at `path`. One that is loaded already is fine.
+pub fn load(path: &Path) -> Result<(), BootError> {
+    let file = File::open(path).at("open the module", path)?;
+    match rustix::system::finit_module(file, c"", 0) {
+        Err(Errno::EXIST) => Ok(()),
+        result => result.at("load the module", path),
+    }
 }
 
 impl Module {
-    fn read(file: &str, optional: bool) -> Result<Self, BootError> {
-        let image = fs::read(path(file)).at("read the module", file)?;
-        Ok(Self { file: file.to_owned(), optional, depends: dependencies(&image) })
+    /// A line of the list; nothing if it is empty.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let file = words.next()?;
+        let (file, optional) = file.strip_prefix('-').map_or((file, false), |file| (file, true));
+        let (mut depends, mut drives) = (Vec::new(), Vec::new());
+        for word in words {
+            if let Some(names) = word.strip_prefix("depends=") {
+                depends.extend(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+            } else if let Some(alias) = word.strip_prefix("alias=") {
+                drives.extend(Pattern::of_device(alias));
+            }
+        }
+        Some(Self { file: file.to_owned(), optional, depends, drives })
     }
 
-    fn load(&self) -> Result<(), BootError> {
-        let file = File::open(path(&self.file)).at("open the module", &self.file)?;
-        match rustix::system::finit_module(file, c"", 0) {
-            Err(Errno::EXIST) => Ok(()),
-            result => result.at("load the module", &self.file),
-        }
+    /// The kernel's name of it: `dm_mod` of `dm-mod.ko`.
+    fn name(&self) -> String {
+        self.file.trim_end_matches(".ko").replace('-', "_")
     }
 }
 
@@ -105,57 +144,64 @@ fn path(file: &str) -> PathBuf {
     Path::new(INITRD_MODULE_FOLDER).join(file)
 }
 
-/// The files of the list, and whether each is optional.
-fn entries(list: &str) -> impl Iterator<Item = (&str, bool)> {
-    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| line.strip_prefix('-').map_or((line, false), |file| (file, true)))
-}
-
-/// The kernel's name of a module's file: `dm_mod` of `dm-mod.ko`.
-fn module_name(file: &str) -> String {
-    file.trim_end_matches(".ko").replace('-', "_")
-}
-
-/// What the text `depends=a,b` of a module names. The text lies between NULs in the section `.modinfo`; nothing else of
-/// a module's file looks like that, and if it did, all that followed is a wait for a module that is loaded anyway.
-fn dependencies(image: &[u8]) -> Vec<String> {
-    let text = image.split(|byte| *byte == 0).find_map(|text| text.strip_prefix(b"depends="));
-    let text = String::from_utf8_lossy(text.unwrap_or_default());
-    text.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn module(file: &str, depends: &[&str]) -> Module {
-        let image = format!("\x7fELF\0license=GPL\0depends={}\0retpoline=Y\0", depends.join(",")).into_bytes();
-        Module { file: file.into(), optional: false, depends: dependencies(&image) }
+    const LIST: &str = "virtio_blk.ko depends= alias=virtio:d00000002v*\n\
+                        scsi_mod.ko depends=\n\
+                        libata.ko depends=scsi_mod\n\
+                        ahci.ko depends=libata alias=pci:v*d*sv*sd*bc01sc06i01*\n\
+                        sd_mod.ko depends=scsi_mod alias=scsi:t-0x00*\n\
+                        -sha256-ssse3.ko depends= alias=cpu:type:x86,ven*fam*mod*:feature:*0099* alias=crypto-sha256\n\
+                        dm-mod.ko depends= alias=devname:mapper/control\n\n\
+                        dm-verity.ko depends=dm_mod,built_in\n\
+                        erofs.ko depends= alias=fs-erofs\n";
+
+    fn modules() -> Modules {
+        Modules::parse(LIST)
+    }
+
+    fn files(modules: &Modules, chosen: &Chosen) -> Vec<String> {
+        chosen.0.iter().map(|index| modules.0[*index].file.clone()).collect()
+    }
+
+    fn device(alias: &str) -> Device {
+        Device { alias: alias.into(), path: PathBuf::new() }
     }
 
     #[test]
     fn a_dash_makes_a_module_optional() {
-        let found: Vec<_> = entries("dm-mod.ko\n\n-sha256-ssse3.ko\n").collect();
-        assert_eq!(found, [("dm-mod.ko", false), ("sha256-ssse3.ko", true)]);
+        let optional: Vec<_> =
+            modules().0.into_iter().filter(|module| module.optional).map(|module| module.file).collect();
+        assert_eq!(optional, ["sha256-ssse3.ko"]);
     }
 
     #[test]
-    fn a_module_waits_for_what_it_depends_on() {
-        let bufio = || module("dm-bufio.ko", &["dm-mod"]);
-        let verity = || module("dm-verity.ko", &["dm-mod", "dm-bufio", "not_in_the_list"]);
-        assert_eq!(verity().depends, ["dm_mod", "dm_bufio", "not_in_the_list"]);
-        let running = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        // Also where the list has it first.
-        assert_eq!(next(&[verity(), bufio(), module("dm-mod.ko", &[])], &[]), Some(2));
-        assert_eq!(next(&[verity(), bufio()], &running(&["dm_mod"])), None);
-        assert_eq!(next(&[verity(), bufio(), module("erofs.ko", &[])], &running(&["dm_mod"])), Some(2));
-        assert_eq!(next(&[verity(), bufio()], &[]), Some(1));
-        assert_eq!(next(&[verity()], &[]), Some(0));
+    fn a_driver_waits_for_its_device_and_brings_what_it_depends_on() {
+        let modules = modules();
+        assert_eq!(files(&modules, &modules.general()), ["sha256-ssse3.ko", "dm-mod.ko", "dm-verity.ko", "erofs.ko"]);
+        let chosen = |alias| files(&modules, &modules.for_devices(&[device(alias)]));
+        assert_eq!(chosen("virtio:d00000002v00001AF4"), ["virtio_blk.ko"]);
+        assert_eq!(chosen("virtio:d00000001v00001AF4"), [""; 0]);
+        let sata = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01";
+        assert_eq!(chosen(sata), ["scsi_mod.ko", "libata.ko", "ahci.ko"]);
+        assert_eq!(chosen("scsi:t-0x00"), ["scsi_mod.ko", "sd_mod.ko"]);
     }
 
     #[test]
-    fn modules_that_wait_for_each_other_are_handed_to_the_kernel() {
-        assert_eq!(next(&[module("a.ko", &["b"]), module("b.ko", &["a"])], &[]), Some(0));
-        assert_eq!(next(&[module("a.ko", &["b"]), module("b.ko", &["a"])], &["c".to_owned()]), None);
+    fn nothing_is_chosen_twice() {
+        let modules = modules();
+        let ahci = modules.for_devices(&[device("pci:v1d2sv3sd4bc01sc06i01")]);
+        let disk = modules.for_devices(&[device("scsi:t-0x00")]);
+        assert_eq!(files(&modules, &disk.without(&ahci)), ["sd_mod.ko"]);
+        assert_eq!(ahci.without(&ahci), Chosen::default());
+        assert_eq!(files(&modules, &modules.named("dm_verity")), ["dm-mod.ko", "dm-verity.ko"]);
+    }
+
+    #[test]
+    fn the_buses_to_look_at_are_those_of_the_drivers() {
+        let buses: Vec<String> = modules().buses().into_iter().map(|bus| bus.to_string()).collect();
+        assert_eq!(buses, ["pci", "scsi", "virtio"]);
     }
 }

@@ -186,7 +186,7 @@ fn holds_root(disk: &Disk, root: RootHash) -> bool {
 }
 
 /// Whether the PCI functions in a sysfs path are those of the firmware's device path. An empty one says nothing.
-fn is_at(device_path: &str, controller: &[PciAddress]) -> bool {
+pub fn is_at(device_path: &str, controller: &[PciAddress]) -> bool {
     !controller.is_empty() && device_path.split('/').filter_map(pci_address).eq(controller.iter().copied())
 }
 

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use slipway_images::disk::{Partition, PartitionTable, TableCopy};
 use slipway_images::verity::RootHash;
 
+use crate::drivers::{Drivers, Where};
 use crate::efi::BootedFrom;
 use crate::failure::{BootError, Context as _, Severity, say};
+use crate::modules::Modules;
 use crate::pick::{Disk, Pick, PickError, none_found, pick};
 use crate::sys;
 
@@ -19,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long to wait for the disk that was booted from.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// When to look behind other controllers than the one that the firmware names.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a likely disk stays the best one before it is taken: where the firmware names another controller, a disk
 /// behind that one may still turn up.
 const SETTLE: Duration = Duration::from_millis(30);
@@ -27,12 +32,14 @@ const SETTLE_FOR_CONTROLLER: Duration = Duration::from_millis(500);
 /// Block devices that are no disks, by the start of their names.
 const VIRTUAL: [&str; 6] = ["dm-", "loop", "md", "nbd", "ram", "zram"];
 
-/// Waits for the disk that the machine was started from.
-pub fn wait_for_disk(booted: &BootedFrom, root: RootHash) -> Result<Disk, BootError> {
+/// Waits for the disk that the machine was started from, and loads the drivers that it takes.
+pub fn wait_for_disk(modules: &Modules, booted: &BootedFrom, root: RootHash) -> Result<Disk, BootError> {
     let started = Instant::now();
+    let mut drivers = Drivers::new(modules, &booted.controller);
     let mut known = BTreeMap::new();
     let mut likely_since = None;
     loop {
+        drivers.load_new(if started.elapsed() < ELSEWHERE_AFTER { Where::BootedFrom } else { Where::All })?;
         look_for_new(&mut known)?;
         let disks: Vec<Disk> = known.values().cloned().collect();
         let over = started.elapsed() >= LIMIT;

@@ -27,6 +27,9 @@ pub enum BuildError {
     /// A program that goes into every image is missing.
     #[error("`{0}` is missing: `make build` makes it; `--components DIR` says where it is")]
     Component(PathBuf),
+    /// A program that goes into every image needs libraries, which an initrd doesn't have.
+    #[error("`{0}` is not statically linked: `make build` makes one that is; `--components DIR` says where it is")]
+    Dynamic(PathBuf),
     /// A file that the recipe names, or a component, can't be read.
     #[error("can't read `{path}`")]
     Read {

@@ -52,9 +52,7 @@ pub fn initrd(program: &Content, modules: &[InitrdModule], cache: &Path) -> Resu
     let mut list = String::new();
     for module in modules {
         archive.file(&folder.join(&module.file_name)?, 0o644, &read(&module.file_name, &module.content)?)?;
-        list.push_str(if module.optional { "-" } else { "" });
-        list.push_str(&module.file_name);
-        list.push('\n');
+        list.push_str(&line(module));
     }
     archive.file(&TreePath::new(INITRD_MODULE_LIST)?, 0o644, list.as_bytes())?;
     let archive = archive.finish();
@@ -67,6 +65,18 @@ pub fn initrd(program: &Content, modules: &[InitrdModule], cache: &Path) -> Resu
     // What can't be kept is made again next time.
     let _ = keep(&kept, &compressed);
     Ok(compressed)
+}
+
+/// The module's line in the list that the initrd goes by. An alias with white space in it, which none has, is left out.
+fn line(module: &InitrdModule) -> String {
+    let dash = if module.optional { "-" } else { "" };
+    let mut line = format!("{dash}{} depends={}", module.file_name, module.info.depends.join(","));
+    for alias in module.info.aliases.iter().filter(|alias| !alias.contains(char::is_whitespace)) {
+        line.push_str(" alias=");
+        line.push_str(alias);
+    }
+    line.push('\n');
+    line
 }
 
 /// The file holds the digest of what follows it, so that a damaged one is noticed.
@@ -91,11 +101,28 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::compose::kernel::ModuleInfo;
+
+    fn module() -> InitrdModule {
+        let info = ModuleInfo {
+            depends: vec!["b_c".into(), "d".into()],
+            aliases: vec!["pci:v1*".into(), "not a word".into(), "fs-a".into()],
+            ..ModuleInfo::default()
+        };
+        InitrdModule { file_name: "a.ko".into(), content: Content::from_bytes("module"), optional: true, info }
+    }
+
+    #[test]
+    fn the_list_says_what_a_module_says_of_itself() {
+        assert_eq!(line(&module()), "-a.ko depends=b_c,d alias=pci:v1* alias=fs-a\n");
+        let plain = InitrdModule { optional: false, info: ModuleInfo::default(), ..module() };
+        assert_eq!(line(&plain), "a.ko depends=\n");
+    }
 
     #[test]
     fn a_kept_initrd_is_the_same_and_a_damaged_one_is_made_again() {
         let cache = tempfile::tempdir().unwrap();
-        let module = InitrdModule { file_name: "a.ko".into(), content: Content::from_bytes("module"), optional: true };
+        let module = module();
         let make = || initrd(&Content::from_bytes("program"), std::slice::from_ref(&module), cache.path()).unwrap();
         let first = make();
         let kept = fs::read_dir(cache.path().join("initrd")).unwrap().next().unwrap().unwrap().path();

@@ -176,7 +176,12 @@ impl Components {
     fn read(folder: &Path) -> Result<Self, BuildError> {
         let program = |name| {
             let path = folder.join(name);
-            if path.exists() { parts::file_content(&path) } else { Err(BuildError::Component(path)) }
+            if !path.exists() {
+                return Err(BuildError::Component(path));
+            }
+            let content = parts::file_content(&path)?;
+            let bytes = content.to_vec().map_err(|source| BuildError::Read { path: path.clone(), source })?;
+            if parts::needs_interpreter(&bytes) { Err(BuildError::Dynamic(path)) } else { Ok(content) }
         };
         // The program that builds decides every byte: another one is another build.
         let own =

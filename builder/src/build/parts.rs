@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use object::read::elf::ProgramHeader as _;
 use slipway_images::content::Content;
 use slipway_images::digest::Digest;
 use slipway_images::tree::{Kind, Node, TreePath};
@@ -44,6 +45,12 @@ pub fn boot_files(recipe: &Recipe, packages: &[Package]) -> Result<BootFiles, Bu
         loader: find("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")?,
         stub: find("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")?,
     })
+}
+
+/// Whether a program is one that only a dynamic loader can start. What is no ELF file at all isn't.
+pub fn needs_interpreter(program: &[u8]) -> bool {
+    let Ok(file) = object::read::elf::ElfFile64::<object::Endianness>::parse(program) else { return false };
+    file.elf_program_headers().iter().any(|header| header.p_type(file.endian()) == object::elf::PT_INTERP)
 }
 
 /// A file of the user's, by its digest. It is read again when its bytes are needed, and stays open until then.
@@ -139,4 +146,18 @@ fn folder_digest(path: &Path) -> Result<Digest, BuildError> {
         let _ = writeln!(text, "{} {name}", folder_digest(&entry.path())?);
     }
     Ok(Digest::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_program_with_a_loader_is_told_from_one_without() {
+        // This test is one that needs the loader.
+        assert!(needs_interpreter(&std::fs::read(std::env::current_exe().unwrap()).unwrap()));
+        assert!(!needs_interpreter(b"\x7fELF"));
+        assert!(!needs_interpreter(b"#!/bin/sh\n"));
+    }
 }

@@ -36,6 +36,8 @@ pub struct InitrdModule {
     /// Whether the machine boots without it: accelerators refuse to load on processors that lack the instructions,
     /// and soft dependencies are wishes.
     pub optional: bool,
+    /// What it says about itself.
+    pub info: ModuleInfo,
 }
 
 /// Why the kernel could not be taken over.

@@ -167,6 +167,7 @@ pub(super) fn initrd_order(
             file_name: module.file_name().to_owned(),
             content: module.content.clone(),
             optional: !hard.contains(&module.name) || MAY_FAIL.iter().any(|folder| module.path.starts_with(folder)),
+            info: module.info.clone(),
         })
         .collect())
 }
