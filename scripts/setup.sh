@@ -22,7 +22,7 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 setup: this machine has no apt. Install these by hand, then run make again:
   Rust >= 1.88, a C compiler, make, pkg-config, libostree headers            to build
   qemu-system-x86_64 >= 8, OVMF                                              to run and test
-  fsck.erofs, veritysetup, sfdisk, fsck.vfat, ostree, depmod, sbverify       oracles of the tests
+  fsck.erofs, veritysetup, sfdisk, fsck.vfat, mcopy, ostree, depmod, sbverify       oracles of the tests
 TEXT
     for tool in cargo cc pkg-config; do command -v "$tool" >/dev/null || exit 1; done
     exit 0
@@ -39,6 +39,7 @@ if [ "$build_only" = no ]; then
     need cryptsetup-bin "oracle: veritysetup checks the hash tree we write"
     need fdisk "oracle: sfdisk checks the partition table we write"
     need dosfstools "oracle: fsck.vfat checks the EFI system partition we write"
+    need mtools "oracle: mcopy reads files from the EFI system partition we write"
     need ostree "oracle: ostree fsck checks the store"
     need kmod "oracle: depmod makes the module indexes to compare ours with"
     need sbsigntool "oracle: sbverify parses the unified kernel image we write"

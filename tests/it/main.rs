@@ -1,5 +1,15 @@
 //! End-to-end tests on the built programs: `make build` comes first.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod cache;
+mod killed;
+mod mirror;
+mod offline;
+mod oracles;
+mod recipes;
+mod refused;
 mod reproducible;
+mod room;
+mod together;
+mod unchanged;
