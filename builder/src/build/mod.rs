@@ -8,6 +8,7 @@ mod outcome;
 mod output;
 mod packages;
 mod parts;
+mod reports;
 mod seal;
 
 use std::collections::BTreeMap;
@@ -25,17 +26,19 @@ pub use image::{DISK, ImageError, ROOT, UKI, VERITY};
 pub use initrd::InitrdError;
 pub use output::OutputError;
 pub use packages::{Depot, PackagesError, Unpacked};
+pub use reports::{complete_report, read_report};
 
 use crate::compose::closure::stop_on_errors;
 use crate::compose::{self, Inputs};
 use crate::lock::Lock;
 use crate::progress::{Event, Phase};
 use crate::recipe::{FileSource, Recipe};
-use crate::report::{Report, html, text};
+use crate::report::Report;
 use crate::sbom::sbom;
 use key::{KeyBuilder, RECORD, Record};
 use outcome::Outcome;
 use output::OutputFolder;
+use reports::report_files;
 use seal::{Sealed, Sealing};
 
 /// What is in the image, and how it was made.
@@ -142,21 +145,6 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
 fn already_built(folder: &Path, key: Digest) -> Option<Built> {
     let report = Record::is_current(folder, key).then(|| read_report(folder))??;
     Some(Built { folder: folder.to_owned(), unchanged: true, report })
-}
-
-/// The three forms of a report: name and bytes.
-pub fn report_files(report: &Report) -> Result<[(&'static str, Vec<u8>); 3], BuildError> {
-    let failed = |name| move |source| BuildError::Serialise { name, source };
-    Ok([
-        (REPORT, text(report).into_bytes()),
-        (REPORT_HTML, html(report).map_err(failed(REPORT_HTML))?.into_bytes()),
-        (REPORT_JSON, serde_json::to_vec(report).map_err(failed(REPORT_JSON))?),
-    ])
-}
-
-/// The report of the build in `folder`, if there is a readable one.
-pub fn read_report(folder: &Path) -> Option<Report> {
-    serde_json::from_slice(&std::fs::read(folder.join(REPORT_JSON)).ok()?).ok()
 }
 
 fn write_json(output: &OutputFolder, name: &'static str, value: &impl serde::Serialize) -> Result<(), BuildError> {

@@ -114,7 +114,7 @@ impl Outcome<'_> {
             scripts: scripts.verdicts.iter().map(note).collect(),
             findings: composition.notes.iter().cloned().chain(findings.iter().map(ToString::to_string)).collect(),
             timings: clock.laps,
-            boot: Vec::new(),
+            boot: None,
         }
     }
 }

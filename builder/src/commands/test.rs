@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use slipway_builder::build::{REPORT_HTML, complete_report};
 use slipway_builder::smoke::{self, Options};
 
 use super::image::{BuiltImage, MachineArgs, coded};
@@ -43,6 +44,14 @@ impl Args {
             ..Options::new(&image.name, &image.disk)
         };
         let report = coded(smoke::run(&options, &*context.progress()))?;
+        if let Some(boot) = report.first_boot() {
+            // The test counts, not its report: a folder that can't be written to is no failure.
+            match complete_report(&image.folder, boot) {
+                Ok(true) => context.note(&format!("boot timeline: {}", image.folder.join(REPORT_HTML).display())),
+                Ok(false) => {}
+                Err(error) => context.note(&format!("the report is left without the boot timeline: {error}")),
+            }
+        }
         if let Some(path) = &self.junit {
             File::create(path)
                 .and_then(|file| report.write_junit(file))

@@ -21,7 +21,7 @@ mod tests {
     #[test]
     fn the_page_carries_the_data_and_no_text_can_break_out_of_it() {
         assert_eq!(TEMPLATE.matches(PLACEHOLDER).count(), 1);
-        let mut report = super::super::tests::report();
+        let mut report = super::super::sample();
         report.description = "</script><script>alert(1)</script>".into();
         let page = html(&report).unwrap();
         assert!(!page.contains("<script>alert"));

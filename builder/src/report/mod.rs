@@ -40,8 +40,30 @@ pub struct Report {
     pub findings: Vec<String>,
     /// Phase and milliseconds.
     pub timings: Vec<(String, u64)>,
-    /// Milestones of a test boot, milliseconds from power-on; empty where there was none.
-    pub boot: Vec<(String, u64)>,
+    /// The last test boot, if there was one.
+    pub boot: Option<BootReport>,
+}
+
+/// A test boot. All times are milliseconds from power-on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootReport {
+    /// What executed the guest: `kvm` or `tcg`.
+    pub accelerator: String,
+    /// Points in time, earliest first.
+    pub milestones: Vec<(String, u64)>,
+    /// The units whose start took longest, longest first.
+    pub units: Vec<UnitSpan>,
+}
+
+/// How long a unit took to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitSpan {
+    /// Its name.
+    pub name: String,
+    /// When its start began.
+    pub started_ms: u64,
+    /// When it was active.
+    pub active_ms: u64,
 }
 
 /// A package in the root.
@@ -165,12 +187,15 @@ fn origin_name(origin: &Origin) -> String {
 }
 
 #[cfg(test)]
+pub(crate) use tests::report as sample;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
 
-    pub(super) fn report() -> Report {
+    pub(crate) fn report() -> Report {
         let mut tree = RootTree::new();
         let package = |name: &str| Origin::Package(name.into());
         tree.insert_file("/usr/bin/dockerd".parse().unwrap(), 0o755, vec![1; 300_000], package("docker.io")).unwrap();
@@ -196,7 +221,11 @@ mod tests {
             }],
             findings: vec!["/usr/bin/x: suggested library libfoo.so.1 is not there".into()],
             timings: vec![("unpack".into(), 4000)],
-            boot: vec![("kernel".into(), 7000), ("multi-user".into(), 20_000)],
+            boot: Some(BootReport {
+                accelerator: "tcg".into(),
+                milestones: vec![("kernel".into(), 7000), ("multi-user".into(), 20_000)],
+                units: vec![UnitSpan { name: "docker.service".into(), started_ms: 9000, active_ms: 19_250 }],
+            }),
         }
     }
 

@@ -1,8 +1,9 @@
 //! `report.txt`
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::Report;
+use super::{PrunedPath, Report};
 
 /// A size for a person: `12.6 MB`. Powers of ten, as disks and downloads are sold.
 pub fn bytes(count: u64) -> String {
@@ -38,10 +39,15 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
     for (phase, ms) in &report.timings {
         writeln!(out, "{:>10}.{:03} s  {phase}", ms / 1000, ms % 1000)?;
     }
-    if !report.boot.is_empty() {
-        writeln!(out, "\nTest boot, from power-on")?;
-        for (milestone, ms) in &report.boot {
+    if let Some(boot) = &report.boot {
+        writeln!(out, "\nTest boot ({}), from power-on", boot.accelerator)?;
+        for (milestone, ms) in &boot.milestones {
             writeln!(out, "{:>10}.{:03} s  {milestone}", ms / 1000, ms % 1000)?;
+        }
+        writeln!(out, "\nUnits that took longest to start")?;
+        for unit in &boot.units {
+            let ms = unit.active_ms.saturating_sub(unit.started_ms);
+            writeln!(out, "{:>10}.{:03} s  {}", ms / 1000, ms % 1000, unit.name)?;
         }
     }
     writeln!(out, "\nRoot by origin: {} in all", bytes(report.tree.bytes))?;
@@ -65,10 +71,27 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
             writeln!(out, "  {finding}")?;
         }
     }
-    let saved: u64 = report.pruned.iter().map(|pruned| pruned.bytes).sum();
-    writeln!(out, "\nPruned: {} in {} places", bytes(saved), report.pruned.len())?;
-    for pruned in &report.pruned {
-        writeln!(out, "{:>12}  {}  (rule {})", bytes(pruned.bytes), pruned.path, pruned.rule)?;
+    write_pruned(&report.pruned, out)
+}
+
+/// What each rule saved, then every path.
+fn write_pruned(pruned: &[PrunedPath], out: &mut String) -> std::fmt::Result {
+    let mut rules: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for path in pruned {
+        let (places, saved) = rules.entry(&path.rule).or_default();
+        *places += 1;
+        *saved += path.bytes;
+    }
+    let saved: u64 = pruned.iter().map(|path| path.bytes).sum();
+    writeln!(out, "\nPruned: {} in {} places, by rule", bytes(saved), pruned.len())?;
+    let mut rules: Vec<_> = rules.into_iter().collect();
+    rules.sort_by_key(|(rule, (_, saved))| (std::cmp::Reverse(*saved), *rule));
+    for (rule, (places, saved)) in rules {
+        writeln!(out, "{:>12}  {places:>5} places  {rule}", bytes(saved))?;
+    }
+    writeln!(out, "\nPruned, by path")?;
+    for path in pruned {
+        writeln!(out, "{:>12}  {}  (rule {})", bytes(path.bytes), path.path, path.rule)?;
     }
     Ok(())
 }
@@ -85,10 +108,14 @@ mod tests {
 
     #[test]
     fn the_text_names_what_was_not_run_and_what_was_pruned() {
-        let text = text(&super::super::tests::report());
-        for expected in
-            ["docker.io postinst [modelled]: group docker", "/usr/share/doc/x  (rule", "300.0 kB", "20.000 s"]
-        {
+        let text = text(&super::super::sample());
+        for expected in [
+            "docker.io postinst [modelled]: group docker",
+            "/usr/share/doc/x  (rule",
+            "300.0 kB",
+            "20.000 s",
+            "10.250 s  docker.service",
+        ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
     }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::timeline::Timeline;
+use crate::report::{BootReport, UnitSpan};
+
+/// How many units of a boot go into a build's report, those that took longest.
+const UNITS_REPORTED: usize = 16;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,12 +75,17 @@ impl SmokeReport {
         (self.outcomes().filter(|(_, outcome)| !outcome.ok).count(), self.outcomes().count())
     }
 
-    /// Milestones of the first boot, in milliseconds from power-on, for a build's report.
-    pub fn milestones(&self) -> Vec<(String, u64)> {
-        let first = self.boots.first().into_iter();
-        first
-            .flat_map(|boot| &boot.timeline.milestones)
-            .map(|milestone| (milestone.name.clone(), milestone.ms))
-            .collect()
+    /// The first boot, for a build's report; `None` if it never came so far that its times were known.
+    pub fn first_boot(&self) -> Option<BootReport> {
+        let timeline = &self.boots.first()?.timeline;
+        let milestones: Vec<_> =
+            timeline.milestones.iter().map(|milestone| (milestone.name.clone(), milestone.ms)).collect();
+        let units = timeline.units.iter().take(UNITS_REPORTED).map(|unit| UnitSpan {
+            name: unit.name.clone(),
+            started_ms: unit.started_ms,
+            active_ms: unit.active_ms,
+        });
+        let accelerator = self.accelerator.clone();
+        (!milestones.is_empty()).then(|| BootReport { accelerator, milestones, units: units.collect() })
     }
 }
