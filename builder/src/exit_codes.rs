@@ -132,6 +132,14 @@ impl Error for Coded {
     }
 }
 
+/// The first error of this kind in the chain, also where it was given an exit code.
+pub fn find<E: Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<Coded>() {
+        Some(coded) => coded.error.downcast_ref(),
+        None => cause.downcast_ref(),
+    })
+}
+
 /// Whether `error` only says that whoever read our output went away (`slipway … | head`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error

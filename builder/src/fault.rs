@@ -75,7 +75,7 @@ impl From<&LockError> for Fault {
             LockError::Solve(_) => Self::Unsatisfiable,
             LockError::Archive(error) => error.into(),
             LockError::Accounts(error) => of_packages(&**error),
-            LockError::File { .. } | LockError::Local(_) => Self::Other,
+            LockError::File { .. } | LockError::Text(_) | LockError::Local(_) => Self::Other,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::broken::Mistake;
 use super::{Lock, LockError, LockedPackage, Role, make};
 use crate::apt::LOCAL;
 use crate::deb::relation::is_package_name;
@@ -40,28 +41,31 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LockError::File { path: path.to_owned(), what: "read", source }),
         };
-        Self::parse(&text).map(Some).map_err(|reason| LockError::Broken { path: path.to_owned(), reason })
+        Self::parse(&text).map(Some).map_err(|mistake| mistake.in_file(path, &text))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let lock: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " "))?;
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        let lock: Self = toml::from_str(text).map_err(|error| Mistake::of_toml(&error))?;
         if lock.lock_version != Self::VERSION {
-            return Err(format!("its version is {}, this slipway reads {}", lock.lock_version, Self::VERSION));
+            let message = format!("this slipway reads locks of version {}, not {}", Self::VERSION, lock.lock_version);
+            return Err(Mistake::of_key(text, "lock-version", message));
         }
-        for package in &lock.packages {
-            check(package).map_err(|reason| format!("package `{}`: {reason}", package.name))?;
+        for (index, package) in lock.packages.iter().enumerate() {
+            check(package).map_err(|(key, message)| Mistake::of_package(text, index, key, message))?;
         }
         let key = |package: &LockedPackage| (package.name.clone(), package.role);
-        if !lock.packages.is_sorted_by(|a, b| key(a) < key(b)) {
-            return Err("its packages are not sorted, or one is there twice".to_owned());
+        if let Some(index) = lock.packages.windows(2).position(|pair| key(&pair[0]) >= key(&pair[1])) {
+            let same = key(&lock.packages[index]) == key(&lock.packages[index + 1]);
+            let how = if same { "is there twice" } else { "is not in its place: packages are sorted by name" };
+            let message = format!("`{}` {how}", lock.packages[index + 1].name);
+            return Err(Mistake::of_package(text, index + 1, "name", message));
         }
         Ok(lock)
     }
 
     /// The text of the file. Equal locks have equal texts.
     pub fn to_text(&self) -> Result<String, LockError> {
-        let failed = |error: toml::ser::Error| LockError::Broken { path: PathBuf::new(), reason: error.to_string() };
-        Ok(HEAD.to_owned() + &toml::to_string(self).map_err(failed)?)
+        Ok(HEAD.to_owned() + &toml::to_string(self).map_err(LockError::Text)?)
     }
 
     /// Writes the file: whoever reads `path` at any time finds the old lock or the new one.
@@ -83,14 +87,15 @@ impl Lock {
     }
 }
 
-fn check(package: &LockedPackage) -> Result<(), String> {
+/// What is wrong with a package, and the key whose value it is.
+fn check(package: &LockedPackage) -> Result<(), (&'static str, String)> {
     if !is_package_name(&package.name) {
-        return Err("that is no package name".to_owned());
+        return Err(("name", format!("`{}` is no package name", package.name)));
     }
-    package.version.parse::<DebVersion>().map_err(|error| error.to_string())?;
+    package.version.parse::<DebVersion>().map_err(|error| ("version", error.to_string()))?;
     let inside = |part: &str| !part.is_empty() && part != "." && part != "..";
     if package.repository != LOCAL && !package.path.split('/').all(inside) {
-        return Err(format!("`{}` is no path within an archive", package.path));
+        return Err(("path", format!("`{}` is no path within an archive", package.path)));
     }
     Ok(())
 }

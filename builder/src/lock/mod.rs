@@ -1,5 +1,6 @@
 //! `RECIPE.lock`: every input of a build by digest, and the numeric ids of its accounts.
 
+mod broken;
 mod changes;
 mod file;
 mod local;
@@ -17,6 +18,7 @@ pub use self::local::LocalPackageError;
 pub use self::make::{Accounts, AssignAccounts, Sources, Update, make, request_digest};
 use crate::apt::{LOCAL, Mirrors, RepositoryError};
 use crate::fetch::Wanted;
+use crate::recipe::Problem;
 use crate::solve::SolveError;
 
 /// A lock file. Serialised as TOML, sorted, one package a table, no host names.
@@ -96,13 +98,16 @@ pub enum LockError {
         recipe: PathBuf,
     },
     /// The file is no lock.
-    #[error("{path} is broken: {reason}; restore it, or remove it and run `slipway lock`")]
+    #[error("broken lock: {problem}")]
     Broken {
         /// The lock.
         path: PathBuf,
-        /// What is wrong, with line where known.
-        reason: String,
+        /// What is wrong, where, and what to do.
+        problem: Box<Problem>,
     },
+    /// The lock can't be written as TOML.
+    #[error("the lock can't be put into words")]
+    Text(#[source] toml::ser::Error),
     /// The file can't be read or written.
     #[error("{path} can't be {what}")]
     File {

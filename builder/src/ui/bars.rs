@@ -8,12 +8,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use slipway_builder::progress::{Event, Phase};
 
 use super::format::duration;
-use super::{counts_bytes, label};
+use super::{columns, counts_bytes, label};
 
-const BYTES: &str = "{msg:26} {bar:28.cyan/dim} {bytes:>10} of {total_bytes:10} {bytes_per_sec:>12}  {eta} left";
-const STEPS: &str = "{msg:26} {bar:28.cyan/dim} {pos:>10} of {len}";
-const BYTES_UNKNOWN: &str = "{msg:26} {spinner:.cyan} {bytes} {bytes_per_sec}";
+const BYTES: &str = "{msg:26} {wide_bar:.cyan/dim} {decimal_bytes:>9} of {decimal_total_bytes:9} \
+                     {decimal_bytes_per_sec:>11} {eta:>4} left";
+const STEPS: &str = "{msg:26} {wide_bar:.cyan/dim} {pos:>6} of {len:6}";
+const BYTES_UNKNOWN: &str = "{msg:26} {spinner:.cyan} {decimal_bytes} {decimal_bytes_per_sec}";
 const STEPS_UNKNOWN: &str = "{msg:26} {spinner:.cyan} {elapsed}";
+/// On a terminal that has no room for [`BYTES`] or [`STEPS`]: a line that wraps leaves its rest on the screen.
+const NARROW: &str = "{msg:26} {wide_bar:.cyan/dim} {percent:>3} %";
+/// Columns that [`BYTES`] needs with a bar that is worth its name.
+const NARROW_BELOW: usize = 84;
 
 /// A bar per running phase; a line stays on the screen for each that ended.
 pub struct Bars {
@@ -32,7 +37,7 @@ impl Bars {
         match *event {
             Event::Start(phase, total) => {
                 let bar = self.screen.add(total.map_or_else(ProgressBar::new_spinner, ProgressBar::new));
-                bar.set_style(style(phase, total.is_some()));
+                bar.set_style(style(phase, total.is_some(), columns()));
                 bar.set_message(label(phase));
                 bar.enable_steady_tick(Duration::from_millis(120));
                 if let Some(old) = self.running().insert(phase, bar) {
@@ -77,8 +82,9 @@ impl Bars {
     }
 }
 
-fn style(phase: Phase, total_known: bool) -> ProgressStyle {
+fn style(phase: Phase, total_known: bool, columns: usize) -> ProgressStyle {
     let template = match (counts_bytes(phase), total_known) {
+        (_, true) if columns < NARROW_BELOW => NARROW,
         (true, true) => BYTES,
         (false, true) => STEPS,
         (true, false) => BYTES_UNKNOWN,
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn every_template_is_understood() {
-        for template in [BYTES, STEPS, BYTES_UNKNOWN, STEPS_UNKNOWN] {
+        for template in [BYTES, STEPS, BYTES_UNKNOWN, STEPS_UNKNOWN, NARROW] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

@@ -1,17 +1,17 @@
-//! How a failure is told: a recipe's mistakes with the lines they are on, anything else as a chain of causes.
+//! How a failure is told: mistakes in a recipe or lock with the lines they are on, anything else as a chain of causes.
 
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use serde_json::{Value, json};
+use slipway_builder::lock::LockError;
 use slipway_builder::recipe::{Problem, RecipeError};
 
-use crate::exit_codes::ExitCode;
-
-/// Columns that a report takes when stderr is no terminal.
-const WIDTH_WITHOUT_TERMINAL: usize = 100;
+use super::columns;
+use crate::exit_codes::{ExitCode, find};
 
 /// Tells of `error` on stderr, and says how the program ends.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
@@ -23,20 +23,42 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
 }
 
 fn as_text(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<RecipeError>() {
-        Some(recipe) if recipe.problems().iter().all(|problem| problem.place.is_none()) => {
-            let lines: Vec<String> = recipe.problems().iter().map(|problem| format!("error: {problem}\n")).collect();
+    match FileError::of(error) {
+        Some(file) if file.problems.iter().all(|problem| problem.place.is_none()) => {
+            let lines: Vec<String> = file.problems.iter().map(|problem| format!("error: {problem}\n")).collect();
             lines.concat()
         }
-        Some(recipe) => recipe.problems().iter().map(rendered).collect::<Vec<_>>().join("\n") + &tally(recipe),
+        Some(file) => file.problems.iter().map(rendered).collect::<Vec<_>>().join("\n") + &file.tally(),
         None => format!("error: {}\n", causes(error).join(": ")),
     }
 }
 
-fn tally(error: &RecipeError) -> String {
-    match error.problems().len() {
-        1 => format!("error: recipe `{}` is wrong\n", error.path().display()),
-        several => format!("error: {several} things are wrong with recipe `{}`\n", error.path().display()),
+/// What is wrong with a file that people write or keep.
+struct FileError<'a> {
+    kind: &'static str,
+    path: &'a Path,
+    problems: &'a [Problem],
+}
+
+impl<'a> FileError<'a> {
+    fn of(error: &'a anyhow::Error) -> Option<Self> {
+        if let Some(recipe) = find::<RecipeError>(error) {
+            return Some(Self { kind: "recipe", path: recipe.path(), problems: recipe.problems() });
+        }
+        match find::<LockError>(error)? {
+            LockError::Broken { path, problem } => {
+                Some(Self { kind: "lock", path, problems: std::slice::from_ref(&**problem) })
+            }
+            _ => None,
+        }
+    }
+
+    fn tally(&self) -> String {
+        let (kind, path) = (self.kind, self.path.display());
+        match self.problems.len() {
+            1 => format!("error: {kind} `{path}` is wrong\n"),
+            several => format!("error: {several} things are wrong with {kind} `{path}`\n"),
+        }
     }
 }
 
@@ -55,9 +77,9 @@ fn causes(error: &anyhow::Error) -> Vec<String> {
 
 fn as_json(error: &anyhow::Error, code: ExitCode) -> Value {
     let mut object = json!({ "event": "error", "exit_code": code as u8, "kind": format!("{code:?}") });
-    if let Some(recipe) = error.downcast_ref::<RecipeError>() {
-        object["message"] = format!("recipe `{}` is wrong", recipe.path().display()).into();
-        object["problems"] = recipe.problems().iter().map(problem_as_json).collect();
+    if let Some(file) = FileError::of(error) {
+        object["message"] = format!("{} `{}` is wrong", file.kind, file.path.display()).into();
+        object["problems"] = file.problems.iter().map(problem_as_json).collect();
     } else {
         let causes = causes(error);
         object["message"] = causes.first().cloned().into();
@@ -79,7 +101,7 @@ fn problem_as_json(problem: &Problem) -> Value {
 
 fn rendered(problem: &Problem) -> String {
     let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(theme()).with_width(width()).with_context_lines(1);
+    let handler = GraphicalReportHandler::new_themed(theme()).with_width(columns().max(40)).with_context_lines(1);
     // Writing to a String cannot fail; should the quoted place not fit the text, the plain words remain.
     match handler.render_report(&mut text, &Shown::of(problem)) {
         Ok(()) => text,
@@ -100,14 +122,6 @@ fn theme() -> GraphicalTheme {
         (false, true) => GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() },
         (false, false) => GraphicalTheme::none(),
     }
-}
-
-fn width() -> usize {
-    rustix::termios::tcgetwinsize(io::stderr())
-        .ok()
-        .map(|size| usize::from(size.ws_col))
-        .filter(|columns| *columns >= 40)
-        .unwrap_or(WIDTH_WITHOUT_TERMINAL)
 }
 
 /// A [`Problem`] as miette takes it.

@@ -15,6 +15,9 @@ use bars::Bars;
 use json::JsonEvents;
 use lines::Lines;
 
+/// Columns that a line may take when stderr is no terminal.
+const WIDTH_WITHOUT_TERMINAL: usize = 100;
+
 /// Whoever watches. Everything goes to stderr; results alone go to stdout.
 pub enum Ui {
     /// A bar per phase.
@@ -67,6 +70,12 @@ impl Progress for Ui {
             Self::Silent => {}
         }
     }
+}
+
+/// Columns of the terminal that stderr is; [`WIDTH_WITHOUT_TERMINAL`] if it is none, or doesn't say.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH_WITHOUT_TERMINAL)
 }
 
 /// What a phase is called while it runs.

@@ -149,18 +149,26 @@ fn a_lock_that_does_not_fit_says_why() {
     Lock::load(&same).unwrap();
 
     let text = fs::read_to_string(&path).unwrap();
-    for (from, to) in [
-        ("lock-version = 1", "lock-version = 2"),
-        ("lock-version = 1", "lock-version = \"x"),
-        ("name = \"web\"", "name = \"aaa\""),
-        ("version = \"1.1\"", "version = \"1_1\""),
-        ("pool/main/web", "pool/../web"),
-        ("role = \"boot\"", "role = \"boots\""),
+    for (from, to, words) in [
+        ("lock-version = 1", "lock-version = 2", "this slipway reads locks of version 1, not 2"),
+        ("lock-version = 1", "lock-version = \"x", "invalid basic string"),
+        ("name = \"web\"", "name = \"aaa\"", "`aaa` is not in its place"),
+        ("name = \"linux\"", "name = \"base\"", "`base` is there twice"),
+        ("version = \"1.1\"", "version = \"1_1\"", "1_1"),
+        ("path = \"pool/main/web", "path = \"pool/../web", "is no path within an archive"),
+        ("role = \"boot\"", "role = \"boots\"", "unknown variant `boots`"),
+        ("name = \"web\"", "<<<<<<< ours\nname = \"web\"", ""),
     ] {
-        assert!(text.contains(from), "{from}");
+        let line = text.lines().position(|line| line.starts_with(from)).unwrap() + 1;
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         let error = Lock::load(&recipe).unwrap_err();
-        assert!(matches!(error, LockError::Broken { .. }), "{to}: {error}");
+        let LockError::Broken { problem, .. } = &error else { panic!("{to}: {error}") };
+        let place = problem.place.as_ref().unwrap();
+        assert!(problem.message.contains(words), "{to}: {error}");
+        assert_eq!((place.file.as_path(), place.line_and_column().0), (path.as_path(), line), "{to}: {error}");
+        let help = problem.help.as_ref().unwrap();
+        assert_eq!(help.contains("mark of a merge"), to.starts_with('<'), "{help}");
+        assert!(help.contains("run `slipway lock`"), "{help}");
     }
 }
 
