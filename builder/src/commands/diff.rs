@@ -42,7 +42,10 @@ fn text(diff: TreeDiff, all: bool) -> Result<String, std::fmt::Error> {
         writeln!(text, "no difference")?;
         return Ok(text);
     }
-    writeln!(text, "packages: {} differ", diff.packages.len())?;
+    match diff.packages.len() {
+        0 => writeln!(text, "packages: the same")?,
+        count => writeln!(text, "packages: {count} differ")?,
+    }
     for Changed { name, change } in &diff.packages {
         match change {
             Change::Added(version) => writeln!(text, "  + {name} {version}")?,

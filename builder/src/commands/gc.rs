@@ -54,7 +54,10 @@ impl Args {
             context.print_json(&Freed { store, cache })?;
             return Ok(ExitCode::Success);
         }
-        context.print(&format!("freed {} in {} objects\n", bytes(store.bytes), store.objects))?;
+        context.print(&match store.objects {
+            0 => format!("nothing to free in the store: no image has more than {} builds there\n", self.keep),
+            objects => format!("freed {} in {objects} objects\n", bytes(store.bytes)),
+        })?;
         if let Some(cache) = cache {
             context.print(&format!("freed {} in {} files of the cache\n", bytes(cache.bytes), cache.files))?;
         }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use anyhow::bail;
 use slipway_builder::calendar::Utc;
 use slipway_builder::report::bytes;
-use slipway_builder::store::Store;
+use slipway_builder::store::{Entry, Store};
 
 use crate::context::Context;
 use crate::exit_codes::ExitCode;
@@ -21,6 +22,9 @@ impl Args {
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let store = Store::open(&context.out().join("store"))?;
         let entries = store.log(self.image.as_deref())?;
+        if let Some(image) = self.image.as_ref().filter(|_| entries.is_empty()) {
+            bail!("no build of `{image}` is in the store; `slipway log` without it lists all");
+        }
         if context.json() {
             for entry in &entries {
                 context.print_json(entry)?;
@@ -28,14 +32,15 @@ impl Args {
             return Ok(ExitCode::Success);
         }
         let mut text = String::new();
+        let name = |entry: &Entry| format!("{}@{}", entry.image, entry.version);
+        let width = entries.iter().map(|entry| name(entry).len()).max().unwrap_or(0);
         for entry in &entries {
             writeln!(
                 text,
-                "{}  {}  {} {}  {} packages, {}",
+                "{}  {}  {:width$}  {:>4} packages, {}",
                 &entry.commit[..12],
                 Utc::from_seconds(entry.built),
-                entry.image,
-                entry.version,
+                name(entry),
                 entry.packages,
                 bytes(entry.size)
             )?;

@@ -121,22 +121,28 @@ impl Store {
             None => (None, name),
         };
         let refs = self.repo.list_refs(None, NO_CANCEL).map_err(self.failed("list"))?;
-        let mut found: Vec<String> = refs
+        // The commit, and what else to call it.
+        let mut found: Vec<(String, String)> = refs
             .into_iter()
-            .filter(|(key, _)| {
+            .filter_map(|(key, commit)| {
                 let id = key.split('/').nth(1).unwrap_or_default();
-                image.is_none_or(|image| image == id) && *key == Self::image_ref(id, version)
+                let wanted = image.is_none_or(|image| image == id) && *key == Self::image_ref(id, version);
+                wanted.then(|| (commit, format!("{id}@{version}")))
             })
-            .map(|(_, commit)| commit)
             .collect();
         if found.is_empty() && name.len() >= 6 {
-            found = self.log(None)?.into_iter().map(|entry| entry.commit).filter(|c| c.starts_with(name)).collect();
+            let commits = self.log(None)?.into_iter().map(|entry| entry.commit);
+            found = commits.filter(|commit| commit.starts_with(name)).map(|commit| (commit.clone(), commit)).collect();
         }
         found.sort();
-        found.dedup();
+        found.dedup_by(|a, b| a.0 == b.0);
         match found.as_slice() {
-            [one] => Ok(one.clone()),
-            _ => Err(StoreError::Unknown(name.to_owned())),
+            [(one, _)] => Ok(one.clone()),
+            [] => Err(StoreError::Unknown(name.to_owned())),
+            several => Err(StoreError::Ambiguous {
+                name: name.to_owned(),
+                of: several.iter().map(|(_, call)| call.clone()).collect(),
+            }),
         }
     }
 

@@ -43,6 +43,17 @@ pub enum StoreError {
     /// Nothing in the store has that name.
     #[error("nothing in the store is called `{0}`; `slipway log` lists what is there")]
     Unknown(String),
+    /// A version that several images have.
+    #[error("`{name}` is a version of several images: write {}", of.join(" or "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// What it may mean, `ID@VERSION` or a commit.
+        of: Vec<String>,
+    },
+    /// There is no store yet.
+    #[error("there is no store `{0}`: nothing was built into that folder (`--out` names another one)")]
+    None(PathBuf),
     /// A commit lacks what Slipway writes into each.
     #[error("commit {commit} in the store: {what}")]
     Foreign {
@@ -78,11 +89,7 @@ impl Store {
 
     /// Opens the repository at `path`; there must be one.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if path.join("config").exists() {
-            Self::open_or_create(path)
-        } else {
-            Err(StoreError::Io { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() })
-        }
+        if path.join("config").exists() { Self::open_or_create(path) } else { Err(StoreError::None(path.to_owned())) }
     }
 
     /// The ref of a version. OSTree's names have no `~` and `^`, versions have no `_`.
