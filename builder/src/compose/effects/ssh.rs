@@ -15,14 +15,15 @@ const STATE: &str = "/var/lib/slipway/ssh";
 
 const KEY_TYPES: [&str; 2] = ["ed25519", "ecdsa"];
 
-/// Under a temporary name, synced, then renamed: a power cut leaves a whole key or none.
+/// Under a temporary name, synced, then renamed: a power cut leaves a whole key or none. Whoever logs in waits for the keys;
+/// the boot doesn't, and what it starts goes before.
 const HOST_KEY_UNIT: &str = "\
 [Unit]
 Description=SSH host key %i
 DefaultDependencies=no
 RequiresMountsFor=/var/lib/slipway/ssh
 After=local-fs.target systemd-random-seed.service
-Before=ssh.service ssh.socket shutdown.target
+Before=ssh.service shutdown.target
 Conflicts=shutdown.target
 ConditionPathExists=!/var/lib/slipway/ssh/ssh_host_%i_key
 
@@ -31,6 +32,7 @@ Type=oneshot
 RemainAfterExit=yes
 StateDirectory=slipway/ssh
 UMask=0077
+Nice=19
 ExecStartPre=/usr/bin/rm -f /var/lib/slipway/ssh/new_%i_key /var/lib/slipway/ssh/new_%i_key.pub
 ExecStart=/usr/bin/ssh-keygen -q -t %i -N \"\" -C \"\" -f /var/lib/slipway/ssh/new_%i_key
 ExecStart=/usr/bin/sync /var/lib/slipway/ssh/new_%i_key /var/lib/slipway/ssh/new_%i_key.pub
