@@ -52,6 +52,8 @@ unit: build
 vm: build
 	cargo test --release --locked -p slipway-tests -- --test-threads=1
 	$(SLIPWAY) test recipes/minimal.toml --junit out/minimal.xml
+	$(SLIPWAY) test recipes/docker-host.toml --junit out/docker-host.xml
+	$(SLIPWAY) test recipes/containerd-host.toml --no-reboot --junit out/containerd-host.xml
 
 test: setup build check unit vm
 

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod cache;
+mod copy_on_another_bus;
+mod damaged_hash_tree;
+mod flipped_byte;
 mod killed;
+mod larger_disk;
+mod machines;
 mod mirror;
 mod offline;
 mod oracles;
