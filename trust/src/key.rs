@@ -77,6 +77,15 @@ impl PublicKey {
         VerifyingKey::from_bytes(bytes).ok().map(Self::of_ed25519)
     }
 
+    /// Reads an ed25519 key in PEM (RFC 8410), as `openssl pkey -pubout` writes it.
+    #[cfg(feature = "sign")]
+    pub fn ed25519_from_pem(text: &str) -> Option<Self> {
+        let der = der_of(text)?;
+        let info = SubjectPublicKeyInfoRef::try_from(der.as_slice()).ok()?;
+        let bytes = info.subject_public_key.as_bytes().filter(|_| info.algorithm.oid == ED25519)?;
+        Self::ed25519(bytes.try_into().ok()?)
+    }
+
     #[cfg(feature = "sign")]
     pub(crate) fn of_signing_key(key: &ed25519_dalek::SigningKey) -> Self {
         Self::of_ed25519(key.verifying_key())
@@ -201,6 +210,9 @@ impl Algorithm {
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+/// RFC 8410: id-Ed25519.
+#[cfg(feature = "sign")]
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 fn der_of(public: &str) -> Option<Vec<u8>> {

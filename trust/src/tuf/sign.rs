@@ -41,6 +41,11 @@ impl SigningKey {
         self.public().id()
     }
 
+    /// The 32 bytes of its public key (RFC 8032).
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         use ed25519_dalek::Signer as _;
         self.0.sign(message).to_bytes().to_vec()

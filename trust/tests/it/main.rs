@@ -3,5 +3,9 @@
 
 #[cfg(feature = "openpgp")]
 mod gpg;
+mod json;
+mod keys;
 #[cfg(feature = "openpgp")]
 mod openpgp;
+mod sign;
+mod tuf;
