@@ -129,7 +129,7 @@ pub fn build(recipe: &Recipe, lock: &Lock, place: &Place<'_>) -> Result<Built, B
     let outcome = Outcome { recipe, lock, label: &label, commit: &commit, image: &image };
     let manifest = outcome.manifest(&components, &composition.kernel.release)?;
     output.write(MANIFEST, &manifest.to_json()?)?;
-    write_json(&output, SBOM, &sbom(recipe, lock))?;
+    write_json(&output, SBOM, &sbom(recipe, lock, packages.all()))?;
     let report = outcome.report(&composition, &scripts, &findings, boot.loader.len(), clock);
     for (name, bytes) in report_files(&report)? {
         output.write(name, &bytes)?;

@@ -69,6 +69,13 @@ pub struct Unpacked {
     pub container: Vec<Package>,
 }
 
+impl Unpacked {
+    /// Every package, whatever its role.
+    pub fn all(&self) -> impl Iterator<Item = &Package> {
+        self.root.iter().chain(&self.boot).chain(&self.container)
+    }
+}
+
 impl Depot<'_> {
     /// Fetches what is missing, and unpacks what was never unpacked.
     pub fn packages(&self, recipe: &Recipe, lock: &Lock) -> Result<Unpacked, PackagesError> {
