@@ -4,6 +4,7 @@ use super::*;
 use crate::compose::fixture::{inputs, lock, package, path, recipe, script, text, user};
 use crate::compose::{Composition, compose};
 use crate::deb::Package;
+use crate::lock::Lock;
 use crate::recipe::{FileEntry, FileSource, Ownership, Recipe};
 
 const SSH_UNIT: &str = "[Service]\nExecStart=/usr/sbin/sshd\n[Install]\nWantedBy=multi-user.target\n";
@@ -21,13 +22,7 @@ fn packages() -> Vec<Package> {
             ("/usr/lib/tmpfiles.d/openssh-server.conf", "d /run/sshd 0755\n"),
         ],
     );
-    let enable = |unit: &str| {
-        format!(
-            "# Automatically added by dh_installsystemd/13\nif deb-systemd-helper --quiet was-enabled '{unit}'; then\nfi\n\
-             # End automatically added section\n"
-        )
-    };
-    ssh.scripts.insert("postinst".to_owned(), enable("ssh.service") + &enable("sshd-keygen.service"));
+    ssh.scripts.insert("postinst".to_owned(), enabling("ssh.service") + &enabling("sshd-keygen.service"));
     vec![
         package(
             "base-files",
@@ -61,12 +56,14 @@ fn packages() -> Vec<Package> {
 }
 
 fn composed(recipe: &Recipe, packages: &[Package]) -> Result<Composition, ComposeError> {
+    compose(&inputs(recipe, &pinned(recipe, packages), packages))
+}
+
+/// A lock with all the ids that these packages and this recipe need.
+fn pinned(recipe: &Recipe, packages: &[Package]) -> Lock {
     let none = std::collections::BTreeMap::new();
-    let accounts = crate::compose::accounts::assign(packages, recipe, (&none, &none))?;
-    let mut lock = lock();
-    lock.users = accounts.pinned_users;
-    lock.groups = accounts.pinned_groups;
-    compose(&inputs(recipe, &lock, packages))
+    let accounts = crate::compose::accounts::assign(packages, recipe, (&none, &none)).unwrap();
+    Lock { users: accounts.pinned_users, groups: accounts.pinned_groups, ..lock() }
 }
 
 #[test]
@@ -191,4 +188,102 @@ fn the_same_inputs_give_the_same_tree_in_any_order() {
     let (one, other) = (composed(&recipe(), &forward).unwrap(), composed(&recipe(), &backward).unwrap());
     assert_eq!(one.tree, other.tree);
     assert_eq!(one.pruned, other.pruned);
+}
+
+/// The targets and units that want `unit`, by the links to it.
+fn wanted_by(tree: &RootTree, unit: &str) -> Vec<String> {
+    let wants = tree.iter().filter(|(path, _)| path.name() == unit && path.as_str().contains(".wants/"));
+    let folder = |path: &TreePath| path.parent().map(|folder| folder.name().to_owned());
+    wants.filter_map(|(path, _)| folder(path)?.strip_suffix(".wants").map(str::to_owned)).collect()
+}
+
+/// As debhelper writes it for a unit that is enabled on a fresh installation.
+fn enabling(unit: &str) -> String {
+    format!(
+        "# Automatically added by dh_installsystemd/13\nif deb-systemd-helper --quiet was-enabled '{unit}'; then\nfi\n\
+         # End automatically added section\n"
+    )
+}
+
+fn docker() -> Package {
+    let units = "/usr/lib/systemd/system";
+    let mut docker = package(
+        "docker.io",
+        &[
+            ("/usr/bin/docker", "elf"),
+            ("/usr/sbin/dockerd", "elf"),
+            (&format!("{units}/docker.service"), "[Install]\nWantedBy=multi-user.target\n"),
+            (&format!("{units}/docker.socket"), "[Install]\nWantedBy=sockets.target\n"),
+            (&format!("{units}/unwanted.timer"), "[Install]\nWantedBy=timers.target\n"),
+            ("/usr/lib/systemd/system-preset/10-x.preset", "disable unwanted.*\nenable *\n"),
+        ],
+    );
+    let text: String = ["docker.service", "docker.socket", "unwanted.timer"].map(enabling).concat();
+    docker.scripts.insert("postinst".to_owned(), text);
+    docker
+}
+
+#[test]
+fn units_start_as_scripts_presets_and_recipe_say_in_this_order() {
+    let mut packages = packages();
+    packages.push(docker());
+    let tree = composed(&recipe(), &packages).unwrap().tree;
+    assert_eq!(wanted_by(&tree, "docker.service"), ["multi-user.target"]);
+    assert_eq!(wanted_by(&tree, "docker.socket"), ["sockets.target"]);
+    assert!(wanted_by(&tree, "unwanted.timer").is_empty(), "a preset says no");
+    assert_eq!(text(&tree, "/etc/docker/daemon.json"), "{\n  \"log-driver\": \"local\"\n}\n");
+
+    let mut recipe = recipe();
+    recipe.units.enable = vec!["unwanted.timer".to_owned()];
+    recipe.units.disable = vec!["docker.service".to_owned()];
+    recipe.units.mask = vec!["docker.socket".to_owned()];
+    let tree = composed(&recipe, &packages).unwrap().tree;
+    assert_eq!(wanted_by(&tree, "unwanted.timer"), ["timers.target"]);
+    assert!(wanted_by(&tree, "docker.service").is_empty());
+    let masked = tree.get(&path("/etc/systemd/system/docker.socket")).unwrap();
+    assert_eq!(masked.kind, Kind::Symlink("/dev/null".to_owned()));
+}
+
+#[test]
+fn a_container_is_loaded_by_a_unit_and_run_by_another_if_it_is_to_run() {
+    let mut packages = packages();
+    packages.push(docker());
+    let archive = {
+        let config = "ab".repeat(32);
+        let manifest = format!("[{{\"Config\":\"blobs/sha256/{config}\"}}]");
+        let mut header = tar::Header::new_gnu();
+        header.set_size(manifest.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_data(&mut header, "manifest.json", manifest.as_bytes()).unwrap();
+        Content::from_bytes(builder.into_inner().unwrap())
+    };
+    let container = |name: &str, run| crate::recipe::Container {
+        name: name.to_owned(),
+        image: crate::recipe::ContainerImage::Package("busybox-static".to_owned()),
+        run,
+        command: Vec::new(),
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        environment: std::collections::BTreeMap::new(),
+        network: "none".to_owned(),
+    };
+    let (web, tool) = (container("web", true), container("tool", false));
+    let containers = [(&web, archive.clone()), (&tool, archive.clone())];
+    let (recipe, lock) = (recipe(), pinned(&recipe(), &packages));
+    let inputs = crate::compose::Inputs { containers: &containers, ..inputs(&recipe, &lock, &packages) };
+    let tree = compose(&inputs).unwrap().tree;
+    for name in ["web", "tool"] {
+        assert_eq!(wanted_by(&tree, &format!("slipway-load-{name}.service")), ["multi-user.target"]);
+        assert_eq!(tree.file(&path(&format!("/usr/share/slipway/containers/{name}.tar"))), Some(&archive));
+    }
+    assert_eq!(wanted_by(&tree, "web.service"), ["multi-user.target"]);
+    assert!(tree.get(&path("/usr/lib/systemd/system/tool.service")).is_none());
+    let unit = text(&tree, "/usr/lib/systemd/system/web.service");
+    for line in ["Requires=docker.service slipway-load-web.service", "After=docker.service slipway-load-web.service"] {
+        assert!(unit.lines().any(|known| known == line), "{line}\n{unit}");
+    }
+    let unit = text(&tree, "/usr/lib/systemd/system/slipway-load-web.service");
+    assert!(unit.contains("--input /usr/share/slipway/containers/web.tar"), "{unit}");
 }
