@@ -1,5 +1,6 @@
 //! `slipway run IMAGE`
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -39,7 +40,11 @@ impl Args {
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let image = BuiltImage::find(context, &self.image)?;
         let disk = Disk::raw(&image.disk).on(self.machine.disk_bus);
-        let forwards = self.ssh.iter().map(|host| Forward { host: *host, guest: 22 }).collect();
+        let ssh = self.ssh.map(|port| port.map_or_else(free_port, Ok)).transpose()?;
+        let forwards = ssh.iter().map(|host| Forward { host: Some(*host), guest: 22 }).collect();
+        // A machine that forgets has a new host key each time.
+        let known = if self.persist { "" } else { "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null " };
+        let login = ssh.map(|port| format!("ssh -p {port} {known}USER@127.0.0.1"));
         let mut machine = Machine::new(&image.name)
             .memory_mib(self.machine.memory)
             .cpus(self.machine.cpus)
@@ -54,6 +59,10 @@ impl Args {
         for credential in self.credentials {
             machine = machine.credential(credential);
         }
+        // The firmware clears the screen, and what is noted below with it: the machine shows it again above its login prompt.
+        if let Some(login) = &login {
+            machine = machine.credential(credential(&format!("login.issue={login}\n\n"))?);
+        }
         // QEMU takes the terminal over; nothing may draw on it.
         context.finish();
         let running = coded(machine.start())?;
@@ -63,10 +72,8 @@ impl Args {
             "what it writes is thrown away (--persist keeps it)"
         };
         context.note(&format!("{} runs on {}; {fate}; Ctrl-A X leaves", image.name, running.accelerator()));
-        if let Some(port) = running.host_port(22) {
-            // A machine that forgets has a new host key each time.
-            let known = if self.persist { "" } else { "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null " };
-            context.note(&format!("ssh -p {port} {known}USER@127.0.0.1"));
+        if let Some(login) = &login {
+            context.note(login);
         }
         let stopped = coded(running.wait())?;
         if !stopped.status().success() {
@@ -74,6 +81,12 @@ impl Args {
         }
         Ok(ExitCode::Success)
     }
+}
+
+/// A port that no program of this host listens on now.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
 }
 
 fn credential(text: &str) -> anyhow::Result<Credential> {
