@@ -4,6 +4,7 @@
 //! The format is the one of the kernel's `Documentation/admin-guide/device-mapper/verity.rst` and of `veritysetup`:
 //! version 1, SHA-256, blocks of 4096 bytes on both sides, a superblock in the first block of the hash device.
 
+mod head;
 mod root_hash;
 mod superblock;
 mod tree;
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 
 use uuid::Uuid;
 
+pub use head::{GROUP_BLOCKS, GROUP_LEN, GroupIndex, GroupWriter, LeafBlock, TreeHead, head_len};
 pub use root_hash::{RootHash, RootHashError};
 pub use superblock::{Salt, Superblock, TableParameters};
 pub use tree::{VerityTree, tree_len};
@@ -66,6 +68,12 @@ pub enum VerityError {
     BadDataBlock {
         /// The first such block.
         block: BlockIndex,
+    },
+    /// The data of a group differs from what the head of the hash tree says.
+    #[error("the group of blocks from data block {first} on doesn't match the hash tree")]
+    BadGroup {
+        /// The first block of the group.
+        first: BlockIndex,
     },
     /// Less data than the tree is for.
     #[error("the hash tree is for {expected} bytes of data, and there are {len}")]

@@ -88,6 +88,16 @@ impl VerityTree {
 
     /// Reads the tree in the first `len` bytes of `hash` and checks all of it against `root_hash`.
     pub fn read(hash: &dyn ReadAt, len: u64, root_hash: &RootHash) -> Result<Self, VerityError> {
+        Self::read_to(hash, len, root_hash, 0)
+    }
+
+    /// Reads the levels down to number `lowest`, of which 0 is the leaves.
+    pub(super) fn read_to(
+        hash: &dyn ReadAt,
+        len: u64,
+        root_hash: &RootHash,
+        lowest: usize,
+    ) -> Result<Self, VerityError> {
         let read = |buf: &mut [u8], offset| {
             hash.read_exact_at(buf, offset).map_err(|source| VerityError::Read { device: "hash tree", offset, source })
         };
@@ -99,15 +109,15 @@ impl VerityTree {
         let superblock = Superblock::parse(&first)?;
         let data_len = superblock.data_blocks.checked_mul(BLOCK_SIZE).filter(|len| *len > 0);
         let data_len = data_len.ok_or(VerityError::Unsupported("a number of blocks that no device has"))?;
-        let expected = tree_len(data_len);
+        let counts = level_blocks(data_len / BLOCK_SIZE);
+        let expected = BLOCK_SIZE + counts.iter().skip(lowest).sum::<u64>() * BLOCK_SIZE;
         let truncated = || VerityError::Truncated { expected, len };
         if expected > len {
             return Err(truncated());
         }
-        let counts = level_blocks(superblock.data_blocks);
         let mut tree = Self { superblock, root_hash: *root_hash, hashes: Vec::new(), leaf_start: 0 };
         let mut above_start = 0;
-        for (height, count) in counts.iter().enumerate().rev() {
+        for (height, count) in counts.iter().enumerate().skip(lowest).rev() {
             // Level by level, so that no more is allocated than the level above, already checked, has room for.
             tree.leaf_start = tree.hashes.len();
             let level_len = usize::try_from(count * BLOCK_SIZE).map_err(|_| truncated())?;
@@ -153,12 +163,17 @@ impl VerityTree {
         self.superblock.data_blocks * BLOCK_SIZE
     }
 
-    /// Hashes of all blocks of data, in order.
-    pub fn leaves(&self) -> &[[u8; 32]] {
+    /// The lowest level that was read, its padding included; the root hash when there is no level.
+    pub(super) fn lowest_level(&self) -> &[[u8; 32]] {
         if self.hashes.is_empty() {
             return std::slice::from_ref(self.root_hash.as_bytes());
         }
-        let (leaves, _) = self.hashes[self.leaf_start..].as_chunks();
+        self.hashes[self.leaf_start..].as_chunks().0
+    }
+
+    /// Hashes of all blocks of data, in order.
+    pub fn leaves(&self) -> &[[u8; 32]] {
+        let leaves = self.lowest_level();
         // The rest of the last block is padding.
         usize::try_from(self.superblock.data_blocks).ok().and_then(|count| leaves.get(..count)).unwrap_or(leaves)
     }
@@ -212,14 +227,14 @@ fn read_batch<'a>(
 
 /// SHA-256 with the salt already in.
 #[derive(Clone)]
-struct Hasher(Sha256);
+pub(super) struct Hasher(Sha256);
 
 impl Hasher {
-    fn new(salt: &Salt) -> Self {
+    pub(super) fn new(salt: &Salt) -> Self {
         Self(Sha256::new_with_prefix(salt.as_bytes()))
     }
 
-    fn hash(&self, block: &[u8]) -> [u8; 32] {
+    pub(super) fn hash(&self, block: &[u8]) -> [u8; 32] {
         self.0.clone().chain_update(block).finalize().into()
     }
 }
