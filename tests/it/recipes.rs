@@ -28,8 +28,13 @@ fn a_recipe_that_is_no_toml_is_refused_at_its_line() {
 
 #[test]
 fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
-    is_refused("unknown-key", "\n[archive]\ncomponent = [\"main\"]\n", 3, &["component", "components"]);
-    is_refused("unknown-section", "\n[kernal]\n", 3, &["kernal", "kernel"]);
+    is_refused(
+        "unknown-key",
+        "\n[archive]\ncomponent = [\"main\"]\n",
+        3,
+        &["`component`", "did you mean `components`?"],
+    );
+    is_refused("unknown-section", "\n[kernal]\n", 3, &["`kernal`", "did you mean `kernel`?"]);
 }
 
 #[test]
