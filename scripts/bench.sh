@@ -71,6 +71,7 @@ install_missing() {
     need mkfs.vfat dosfstools "peer: the stock image's EFI system partition"
     need mcopy mtools 'peer: files into it'
     need sfdisk fdisk 'peer: its partition table'
+    need qemu-img qemu-utils 'disks that remember a first boot'
     [ "${#missing[@]}" = 0 ] && return
     command -v apt-get >/dev/null || die 'this machine has no apt: install these by hand, then run it again'
     say "installing ${missing[*]}"

@@ -47,6 +47,8 @@ table() {
         row '  as a part of the peer (aim 0.45)' 0.55 '' 2 "$(ratio "$our_ready" "$peer_ready")" '' ''
     fi
     row '  CPU time of QEMU until then' '' s 1 "$our_cpu" "$peer_cpu" 'likewise'
+    row '  likewise at the very first boot' '' s 1 "$(median "$(value ours-first.ready.s)")" "$(median "$(value peer-first.ready.s)")" \
+        'ours formats /var and makes host keys, the peer has both'
     echo
     echo "Medians of $(count clean.s) builds and $(count ours.ready.s) pairs of boots; MB are millions of bytes."
     pairs
