@@ -20,7 +20,9 @@ use crate::machine_id::{MachineId, REPART_DROP_IN, new_state_guid, repart_drop_i
 use crate::modules::Modules;
 use crate::pick::{Disk, gpt_used, layout, partitions};
 use crate::root::{self, ETC_UPPER, SYSROOT};
-use crate::scan::{add_missing_partitions, partition_device, partition_name, wait_for_disk};
+use crate::scan::{
+    add_missing_partitions, device_node, next_partition_node, partition_device, partition_name, wait_for_disk,
+};
 use crate::verity::{START, Tree};
 use crate::{dm, modules, tell};
 
@@ -56,10 +58,12 @@ pub fn open_root() -> Result<(), BootError> {
 
     load_overlay()?;
     root::prepare_etc()?;
-    let state = match layout.state {
-        Some(partition) => partition.guid,
-        None => announce_state()?,
+    let (state, node) = match layout.state {
+        Some(partition) => (partition.guid, partition_device(&disk, partition)?.node),
+        None => (announce_state()?, next_partition_node(&disk)),
     };
+    root::link(tell::DISK_LINK, &device_node(&disk.name))?;
+    root::link(tell::STATE_LINK, &node)?;
     root::write_file(&format!("{ETC_UPPER}/machine-id"), &format!("{}\n", MachineId::of_state(state)), 0o444)?;
     let mut facts = BootFacts {
         disk: disk.name.clone(),

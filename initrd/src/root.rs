@@ -71,6 +71,14 @@ pub fn write_file(path: &str, content: &str, mode: u32) -> Result<(), BootError>
     fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path)
 }
 
+/// Makes a link below `/run`, in a folder that is there or is made.
+pub fn link(path: &str, target: &Path) -> Result<(), BootError> {
+    if let Some(folder) = Path::new(path).parent() {
+        fs::create_dir_all(folder).at("make the folder", folder)?;
+    }
+    symlink(target, path).at("make the link", path)
+}
+
 /// Makes the folders of the layer over `/etc`. Files may be put into the upper one until [`enter`].
 pub fn prepare_etc() -> Result<(), BootError> {
     for folder in [ETC_UPPER, ETC_WORK] {

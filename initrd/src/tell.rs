@@ -8,6 +8,12 @@ use slipway_images::disk::TypeGuid;
 /// Where the names go.
 pub const UDEV_RULES: &str = "/run/udev/rules.d/61-slipway.rules";
 
+/// A link to the node of the disk that was booted from. Unlike udev's links it is there from the start.
+pub const DISK_LINK: &str = "/run/slipway/disk";
+
+/// A link to the node of the state partition; where that has still to be made, to the node that it will have.
+pub const STATE_LINK: &str = "/run/slipway/state";
+
 /// udev rules that give the partitions of the booted disk their links below `/dev/slipway`. Another disk with a copy of
 /// the image gets none. The state partition goes by its type, since it may be made later.
 pub fn udev_rules(facts: &BootFacts) -> String {

@@ -1,6 +1,7 @@
 //! The state partition: made and grown at boot by systemd-repart, checked, mounted on `/var`.
 //!
-//! The initrd names the disk it booted from: udev links `/dev/slipway/{disk,esp,root-a,root-b,state}`, and the partition's
+//! The initrd names the disk it booted from: the links `/run/slipway/{disk,state}`, udev's links
+//! `/dev/slipway/{disk,esp,root-a,root-b,state}`, and the
 //! UUID in `/run/repart.d/50-state.conf.d/`. So a second disk with the same image in it is never touched.
 
 use super::Stage;
@@ -14,26 +15,58 @@ SizeMinBytes=256M
 GrowFileSystem=yes
 ";
 
-/// repart formats through a loop device; without one it would write to a temporary file, for which there is no place yet
-/// but memory.
+/// At a first boot. It waits for no device: the initrd links the disk's node, and names the one that the partition will have.
+/// repart writes the table last, so that a power cut while it formats leaves no partition. It formats through a loop device;
+/// without one it would write to a temporary file, for which there is no place yet but memory.
 const STATE_UNIT: &str = "\
 [Unit]
-Description=Make or grow the state partition
+Description=Make the state partition
 DefaultDependencies=no
-Requires=dev-slipway-disk.device
-Wants=modprobe@loop.service
-After=dev-slipway-disk.device modprobe@loop.service systemd-udevd.service
-Before=var.mount systemd-fsck@dev-slipway-state.service local-fs-pre.target shutdown.target
+ConditionPathExists=/run/repart.d/50-state.conf.d/uuid.conf
+Before=slipway-check-state.service var.mount local-fs-pre.target shutdown.target
 Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 Environment=TMPDIR=/run
-ExecStart=/usr/bin/systemd-repart --dry-run=no /dev/slipway/disk
+ExecStartPre=-/usr/sbin/modprobe loop
+ExecStart=/usr/bin/systemd-repart --dry-run=no /run/slipway/disk
 ";
 
-const GROWFS_UNIT: &str = "systemd-growfs@var.service";
+/// `systemd-fsck@.service` would wait until udev has gone through all devices.
+const CHECK_UNIT: &str = "\
+[Unit]
+Description=Check the state partition
+DefaultDependencies=no
+After=slipway-state.service
+Before=var.mount local-fs-pre.target shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/lib/systemd/systemd-fsck /run/slipway/state
+TimeoutSec=infinity
+";
+
+/// A disk that was enlarged is a matter for after the boot: file systems grow while they are in use.
+const GROW_UNIT: &str = "\
+[Unit]
+Description=Grow the state partition with its disk
+DefaultDependencies=no
+Requires=var.mount
+After=var.mount basic.target systemd-udevd.service
+Before=shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment=TMPDIR=/run
+ExecStart=/usr/bin/systemd-repart --dry-run=no /run/slipway/disk
+ExecStart=/usr/lib/systemd/systemd-growfs /var
+";
 
 pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     let filesystem = stage.inputs.recipe.disk.state_filesystem.clone();
@@ -49,17 +82,17 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     }
     stage.file("/usr/lib/repart.d/50-state.conf", 0o644, format!("{REPART}Format={filesystem}\n"))?;
     stage.unit("slipway-state.service", STATE_UNIT, &[])?;
+    stage.unit("slipway-check-state.service", CHECK_UNIT, &[])?;
+    stage.unit("slipway-grow-state.service", GROW_UNIT, &["multi-user.target"])?;
+    // Not a path below `/dev`, or systemd would wait until udev has seen it.
     let mount = format!(
-        "[Unit]\nDescription=State partition\nWants=slipway-state.service\n\
-         Requires=systemd-fsck@dev-slipway-state.service\n\
-         After=slipway-state.service systemd-fsck@dev-slipway-state.service\n\
+        "[Unit]\nDescription=State partition\nWants=slipway-state.service\nRequires=slipway-check-state.service\n\
+         After=slipway-state.service slipway-check-state.service\n\
          Before=local-fs.target\nConflicts=umount.target\nBefore=umount.target\nDefaultDependencies=no\n\n\
-         [Mount]\nWhat=/dev/slipway/state\nWhere=/var\nType={filesystem}\nOptions=noatime\n"
+         [Mount]\nWhat=/run/slipway/state\nWhere=/var\nType={filesystem}\nOptions=noatime\n"
     );
     stage.file("/usr/lib/systemd/system/var.mount", 0o644, mount)?;
     stage.link("/usr/lib/systemd/system/local-fs.target.requires/var.mount", "../var.mount")?;
-    let growfs = format!("/usr/lib/systemd/system/var.mount.wants/{GROWFS_UNIT}");
-    stage.link(&growfs, "../systemd-growfs@.service")?;
     let journal = "# The journal lasts from the first boot on.\n[Journal]\nStorage=persistent\n";
     stage.file("/usr/lib/systemd/journald.conf.d/10-slipway.conf", 0o644, journal)
 }
