@@ -46,16 +46,17 @@ check:
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
 	else echo 'check: cargo-deny is not installed; licences, bans and sources are checked by a test of the builder'; fi
 
-unit: build
-	cargo test --release --locked --workspace --exclude slipway-tests
+# Always the whole workspace: with fewer packages, the crates below them have other features and are compiled once more.
+unit: target/components
+	cargo test --release --locked --workspace
 
-vm: build
-	cargo test --release --locked -p slipway-tests -- --test-threads=1
+vm: target/components
+	cargo test --release --locked --workspace --test e2e -- --test-threads=1
 	$(SLIPWAY) test recipes/minimal.toml --junit out/minimal.xml
 	$(SLIPWAY) test recipes/docker-host.toml --junit out/docker-host.xml
 	$(SLIPWAY) test recipes/containerd-host.toml --no-reboot --junit out/containerd-host.xml
 
-test: setup build check unit vm
+test: setup check unit vm
 
 bench: setup build
 	@scripts/bench.sh
