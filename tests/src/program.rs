@@ -12,10 +12,13 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a folder of the workspace").to_owned()
 }
 
+/// The programs of a build, as paths below [`binaries`].
+pub const PROGRAMS: [&str; 3] = ["slipway", "guest/slipway-agent", "guest/slipway-initrd"];
+
 /// The folder with the built programs: `$SLIPWAY_BIN`, else `target/release` of the workspace.
 pub fn binaries() -> PathBuf {
     let folder = env::var_os("SLIPWAY_BIN").map_or_else(|| workspace().join("target/release"), PathBuf::from);
-    for name in ["slipway", "slipway-agent", "slipway-initrd"] {
+    for name in PROGRAMS {
         assert!(
             folder.join(name).is_file(),
             "there is no `{name}` in {}: run `make build` first, or set SLIPWAY_BIN to the folder that has it",

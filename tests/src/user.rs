@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use crate::program::binaries;
+use crate::program::{PROGRAMS, binaries};
 
 const NOBODY: u32 = 65534;
 
@@ -43,8 +43,8 @@ pub fn is_nobodys(path: &Path) -> bool {
 
 /// Copies the programs into `folder`: their own folder may be one that only its owner enters.
 pub fn copy_programs(folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    for name in ["slipway", "slipway-agent", "slipway-initrd"] {
+    fs::create_dir_all(folder.join("guest")).unwrap();
+    for name in PROGRAMS {
         fs::copy(binaries().join(name), folder.join(name)).unwrap();
     }
 }
