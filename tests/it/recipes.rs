@@ -63,17 +63,21 @@ fn a_lock_of_another_recipe_is_refused_with_what_differs() {
 
 #[test]
 fn a_lock_that_cannot_be_read_is_refused() {
-    for (name, text, word) in [
-        ("lock-no-toml", "lock-version = ", "broken"),
-        ("lock-of-the-future", "lock-version = 99\n", "broken"),
-        ("lock-cut", "", "broken"),
+    let whole = fs::read_to_string(recipe_with(&scratch("lock-whole"), "").with_extension("lock")).unwrap();
+    let of_the_future = whole.replacen("lock-version = 1\n", "lock-version = 99\n", 1);
+    assert_ne!(of_the_future, whole);
+    for (name, text, line) in [
+        ("lock-no-toml", "lock-version = ", 1),
+        ("lock-of-the-future", &of_the_future, 3),
+        ("lock-cut", &whole[..whole.len() / 2], 0),
     ] {
         let place = scratch(name);
         let recipe = recipe_with(&place.join("recipes"), "");
-        let path = recipe.with_extension("lock");
-        let whole = fs::read_to_string(&path).unwrap();
-        fs::write(&path, if text.is_empty() { &whole[..whole.len() / 2] } else { text }).unwrap();
-        let _ = Outcome::of(&mut build(&place.join("out"), &recipe)).refused(4, &[word, "minimal.lock"]);
+        fs::write(recipe.with_extension("lock"), text).unwrap();
+        let told = Outcome::of(&mut build(&place.join("out"), &recipe))
+            .refused(4, &["minimal.lock", "is wrong", "restore the file"]);
+        let line = if line == 0 { text.lines().count() } else { line };
+        assert!(told.stderr.contains(&format!("\"line\":{line},")), "{told}");
     }
 }
 
