@@ -5,12 +5,14 @@
 //!
 //! [Discoverable Partitions Specification]: https://uapi-group.org/specifications/specs/discoverable_partitions_specification/
 
+mod edit;
 mod identity;
 mod layout;
 mod region;
 mod table;
 mod write;
 
+pub use edit::{CopyBytes, EditError, Extent, TableImage};
 pub use identity::{DiskIdentity, derived_uuid};
 pub use layout::{ALIGNMENT, DiskLayout, DiskSizes, LayoutError, Part, Slot, Span};
 pub use region::Region;

@@ -273,18 +273,18 @@ fn read_copy_in(
 }
 
 /// A header with the right signature, checksum and place, and sane bounds.
-struct Header {
-    first_usable: Lba,
-    last_usable: Lba,
+pub(super) struct Header {
+    pub(super) first_usable: Lba,
+    pub(super) last_usable: Lba,
     disk_guid: Uuid,
-    table: Lba,
+    pub(super) table: Lba,
     entry_count: u32,
-    entry_bytes: u32,
+    pub(super) entry_bytes: u32,
     table_checksum: u32,
 }
 
 impl Header {
-    fn parse(sector: &[u8], place: Lba, sectors: u64) -> Result<Self, CopyError> {
+    pub(super) fn parse(sector: &[u8], place: Lba, sectors: u64) -> Result<Self, CopyError> {
         if field::<8>(sector, 0) != *SIGNATURE {
             return Err(CopyError::Signature);
         }
@@ -324,7 +324,7 @@ impl Header {
         })
     }
 
-    fn read_table(
+    pub(super) fn read_table(
         &self,
         device: &mut (impl Read + Seek),
         sector_size: SectorSize,
@@ -410,7 +410,7 @@ fn field<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(field(bytes, offset))
 }
 

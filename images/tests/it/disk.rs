@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use slipway_images::disk::{
     Attributes, DiskIdentity, DiskLayout, DiskSizes, FilledSlot, Lba, Part, PartGuid, Partition, PartitionTable,
-    RejectReason, SectorSize, Slot, TableCopy, TypeGuid, write_table,
+    RejectReason, SectorSize, Slot, TableCopy, TableImage, TypeGuid, write_table,
 };
 use uuid::uuid;
 
@@ -335,4 +335,55 @@ fn systemd_repart_adds_a_state_partition_and_leaves_the_rest_alone() {
     let state = &after.partitions[5];
     assert_eq!((state.type_guid, state.name.as_str()), (TypeGuid::VAR, "state"));
     assert!(state.size > 500 * MIB);
+}
+
+/// Puts both copies of a table where they belong.
+fn put(disk: &mut (impl Write + Seek), table: &TableImage) {
+    for copy in table.copies().unwrap() {
+        overwrite(disk, copy.entries.offset, &copy.entries.bytes);
+        overwrite(disk, copy.header.offset, &copy.header.bytes);
+    }
+}
+
+#[test]
+fn a_renamed_partition_is_all_that_changes_and_sfdisk_is_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let mut disk = foreign_disk(&path);
+    let before = PartitionTable::read(&mut disk).unwrap();
+    let guid = PartGuid(uuid!("aaaaaaaa-2222-4333-8444-555555555555"));
+    for from in [TableCopy::Primary, TableCopy::Backup] {
+        let mut table = TableImage::read(&mut disk, from).unwrap();
+        let number = before.partitions[1].number;
+        table.rename(number, guid, "edge-web_2.0", Attributes::READ_ONLY.with(Attributes::NO_AUTO)).unwrap();
+        put(&mut disk, &table);
+        let after = PartitionTable::read(&mut disk).unwrap();
+        assert_eq!((&after.partitions[0], after.primary_fault), (&before.partitions[0], None));
+        let mut expected = before.partitions[1].clone();
+        (expected.guid, expected.name) = (guid, "edge-web_2.0".to_owned());
+        expected.attributes = Attributes::READ_ONLY.with(Attributes::NO_AUTO);
+        assert_eq!(after.partitions[1], expected);
+        let copies = [TableCopy::Primary, TableCopy::Backup].map(|copy| TableImage::read(&mut disk, copy).unwrap());
+        assert!(copies[0].same_entries(&copies[1]));
+        let output = Command::new("sfdisk").arg("--verify").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // The next round starts from the backup alone.
+        overwrite(&mut disk, 512, &[0; 512]);
+    }
+}
+
+#[test]
+fn only_partitions_that_are_there_are_renamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = foreign_disk(&folder.path().join("disk"));
+    let mut table = TableImage::read(&mut disk, TableCopy::Primary).unwrap();
+    for number in [0, 3, 129, u32::MAX] {
+        let error = table.rename(slipway_images::disk::PartitionNumber(number), ROOT, "x", Attributes::default());
+        assert!(error.unwrap_err().to_string().contains("is not in the table"), "{number}");
+    }
+    let long = "x".repeat(37);
+    let error = table.rename(slipway_images::disk::PartitionNumber(1), ROOT, &long, Attributes::default());
+    assert!(error.unwrap_err().to_string().contains("too long"));
+    overwrite(&mut disk, 1024, &[1]);
+    assert!(TableImage::read(&mut disk, TableCopy::Primary).is_err(), "a damaged copy is never taken");
 }
