@@ -1,7 +1,17 @@
 //! The agent on the host, as a library: what `slipway-agent` does, without the command line.
 
+pub mod agent;
+pub mod blocks;
 pub mod channel;
 pub mod checks;
+pub mod disk;
+pub mod esp;
 pub mod host;
+pub mod host_agent;
+pub mod ledger;
+pub mod machine;
 pub mod net;
 pub mod process;
+pub mod release;
+pub mod stage;
+pub mod view;

@@ -21,6 +21,16 @@ struct Arguments {
 enum Command {
     /// Shows which image runs, from which slot, and what is not as it should be.
     Status(commands::status::Arguments),
+    /// Says where this host stands, why, and what happens next.
+    Explain(commands::explain::Arguments),
+    /// Lists what happened on this host: versions installed, committed, gone back from.
+    History(commands::history::Arguments),
+    /// Goes back to the version in the other slot, or keeps a new one from being tried, and restarts.
+    Rollback(commands::rollback::Arguments),
+    /// Lets a version that failed here be installed again.
+    Allow(commands::allow::Arguments),
+    /// At every boot: finishes what a power cut has interrupted, and finds a version on trial good or goes back.
+    Settle(commands::settle::Arguments),
     /// Runs the image's health checks, through their soak time.
     Health(commands::health::Arguments),
     /// Serves the test channel on a serial port: whoever is at its other end commands this machine.
@@ -30,6 +40,11 @@ enum Command {
 fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().command {
         Command::Status(arguments) => arguments.run(),
+        Command::Explain(arguments) => arguments.run(),
+        Command::History(arguments) => arguments.run(),
+        Command::Rollback(arguments) => arguments.run(),
+        Command::Allow(arguments) => arguments.run(),
+        Command::Settle(arguments) => arguments.run(),
         Command::Health(arguments) => arguments.run(),
         Command::Guest(arguments) => arguments.run(),
     };

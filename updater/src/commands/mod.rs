@@ -1,5 +1,10 @@
 //! One file per subcommand.
 
+pub mod allow;
+pub mod explain;
 pub mod guest;
 pub mod health;
+pub mod history;
+pub mod rollback;
+pub mod settle;
 pub mod status;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use slipway_images::boot::GptUsed;
 use slipway_updater::host::Host;
+use slipway_updater::host_agent;
+use slipway_updater::view::View;
 
 use crate::exit_code::ExitCode;
 
@@ -21,14 +23,32 @@ impl Arguments {
     /// Says what runs.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let host = Host::read(Path::new("/"))?;
-        let text = if self.json { format!("{}\n", serde_json::to_string(&host)?) } else { describe(&host) };
+        let view = host_agent::examine(Path::new("/"))
+            .map_err(anyhow::Error::from)
+            .and_then(|(agent, pending)| Ok(View::of(&agent, &pending)?));
+        let text = if self.json {
+            // Whoever may not read the disk is still told what runs.
+            let report = Report { host: &host, update: view.as_ref().ok() };
+            format!("{}\n", serde_json::to_string(&report)?)
+        } else {
+            let update = view.map_or_else(|error| format!("unknown: {error:#}"), |view| view.summary());
+            describe(&host, &update)
+        };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if host.problems.is_empty() { ExitCode::Done } else { ExitCode::NotWell })
     }
 }
 
+/// The host, and how it stands with updates.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    host: &'a Host,
+    update: Option<&'a View>,
+}
+
 /// What an operator wants to know first, first.
-fn describe(host: &Host) -> String {
+fn describe(host: &Host, update: &str) -> String {
     let unknown = || "unknown".to_owned();
     let id = host.image.id.clone().unwrap_or_else(unknown);
     let version = host.image.version.clone().unwrap_or_else(unknown);
@@ -58,6 +78,7 @@ fn describe(host: &Host) -> String {
         let took = boot.switch_root_ms.saturating_sub(boot.initrd_started_ms);
         row("initrd", format!("{took} ms"));
     }
+    row("update", update.to_owned());
     match host.problems.len() {
         0 => {}
         1 => text.push_str("\nnot as it should be:\n"),
@@ -117,9 +138,10 @@ mod tests {
         let expected = format!(
             "edge-web 2026.11.22, slot b of vda\n  root hash   {root_hash}\n  \
              state       6.2 of 8.0 GB free on /dev/vda6 (ext4)\n  \
-             partitions  primary copy damaged, backup in use\n  initrd      800 ms\n\n\
+             partitions  primary copy damaged, backup in use\n  initrd      800 ms\n  \
+             update      web_1 runs\n\n\
              not as it should be:\n  - the primary partition table is damaged\n"
         );
-        assert_eq!(describe(&host), expected);
+        assert_eq!(describe(&host, "web_1 runs"), expected);
     }
 }

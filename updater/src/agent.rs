@@ -1,0 +1,393 @@
+//! Carries out what [`machine`](crate::machine) decides: effect by effect, on the disk and in the ledger.
+
+use serde::Serialize;
+use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
+use slipway_images::verity::RootHash;
+
+use crate::disk::device::BlockDevice;
+use crate::disk::survey::{Survey, SurveyError, TableState};
+use crate::disk::{Disk, DiskError};
+use crate::ledger::{
+    Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
+};
+use crate::machine::{Cause, Effect, Event, Other, Refused, Running, Situation, State, Which, step};
+use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, VerifiedRelease, admit};
+use crate::stage::{
+    ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
+};
+
+/// What the agent is told by its surroundings.
+pub trait Surroundings {
+    /// The time of the host's clock.
+    fn now(&self) -> UnixSeconds;
+    /// The last lines that a boot logged: the running one, or the one before it.
+    fn log_tail(&self, of: Which) -> Vec<String>;
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// It can't be said what is on the disk.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Filling the slot.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The release is not for this host, or not now.
+    #[error("refused: {0}")]
+    Release(#[from] Refusal),
+    /// The host is in no state for it.
+    #[error("refused: {0}")]
+    Refused(#[from] Refused),
+    /// An effect was to be carried out whose step before it is missing.
+    #[error("can't {0}: the step before it is missing")]
+    OutOfOrder(Effect),
+}
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All is done.
+    Done,
+    /// All is done, and the machine must restart now.
+    Restart,
+}
+
+/// The agent on one disk.
+#[derive(Debug)]
+pub struct Agent<D, S, W> {
+    disk: Disk<D>,
+    ledger: Result<Ledger<S>, LedgerError>,
+    surroundings: W,
+    state: State,
+    origin: Option<Origin>,
+}
+
+/// What an installation is at.
+enum Job {
+    None,
+    Admitted(AdmittedRelease),
+    Open(OpenSlot),
+    Tree(SlotWithTree),
+    Written(WrittenSlot),
+    Staged(StagedSlot),
+    Labelled(LabelledSlot),
+    Armed(ArmedSlot),
+}
+
+/// An installation: what, from where, and how far it is.
+struct Install<'a> {
+    target: Target,
+    source: &'a mut dyn ReleaseSource,
+    job: Job,
+}
+
+impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
+    /// Looks at disk and ledger, finishes what a power cut has interrupted, and knows where the host stands. The outcome
+    /// may be that the machine must restart.
+    pub fn start(disk: Disk<D>, store: S, surroundings: W) -> Result<(Self, Outcome), AgentError> {
+        let ledger = Ledger::load(store).map_err(|(_, error)| error);
+        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None };
+        let outcome = agent.look_again()?;
+        Ok((agent, outcome))
+    }
+
+    /// Looks at disk and ledger and touches nothing: where the host stands, and what [`start`](Self::start) would do.
+    pub fn examine(disk: Disk<D>, store: S, surroundings: W) -> Result<(Self, Vec<Effect>), AgentError> {
+        let ledger = Ledger::load(store).map_err(|(_, error)| error);
+        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None };
+        let (state, effects) = step(State::Unknown, Event::Start(agent.situation()?));
+        agent.state = state;
+        Ok((agent, effects))
+    }
+
+    /// Where the host stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What is on the disk now.
+    pub fn survey(&self) -> Result<Survey, SurveyError> {
+        self.disk.survey()
+    }
+
+    /// What the ledger says, or why it can't be read.
+    pub fn ledger(&self) -> Result<&LedgerContents, &LedgerError> {
+        self.ledger.as_ref().map(Ledger::contents)
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk<D> {
+        &self.disk
+    }
+
+    /// Where the blocks of the last installation came from.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// Whether a release would be installed.
+    pub fn admit(&self, release: &VerifiedRelease) -> Result<AdmittedRelease, AgentError> {
+        let ledger = match &self.ledger {
+            Ok(ledger) => ledger.contents(),
+            Err(_) => return Err(Refused::Stuck.into()),
+        };
+        Ok(admit(release, &self.survey()?, ledger, self.surroundings.now())?)
+    }
+
+    /// Installs a release into the slot that doesn't run, so that the next boot tries it.
+    pub fn install(
+        &mut self,
+        release: AdmittedRelease,
+        source: &mut dyn ReleaseSource,
+    ) -> Result<ArmedSlot, AgentError> {
+        let target = release.target().clone();
+        let mut install = Install { target, source, job: Job::Admitted(release) };
+        let done = self.handle(Event::Admitted, Some(&mut install), "");
+        if done.is_err() && self.state == State::Unknown {
+            // What went wrong is told; where that leaves the host is looked up.
+            // The first error is the one to tell; without a look, everything else is refused.
+            let _ = self.look_again();
+        }
+        match (done, install.job) {
+            (Ok(_), Job::Armed(slot)) => Ok(slot),
+            (Ok(_), _) => Err(AgentError::OutOfOrder(Effect::ArmSlot)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The health checks held.
+    pub fn healthy(&mut self) -> Result<Outcome, AgentError> {
+        self.handle(Event::Healthy, None, "")
+    }
+
+    /// A health check failed.
+    pub fn unhealthy(&mut self, what: &str) -> Result<Outcome, AgentError> {
+        self.handle(Event::Unhealthy, None, what)
+    }
+
+    /// An operator wants to go back, for a reason.
+    pub fn roll_back(&mut self, why: &str) -> Result<Outcome, AgentError> {
+        self.handle(Event::Rollback, None, why)
+    }
+
+    /// The machine may restart into a version that waits.
+    pub fn restart(&mut self) -> Result<Outcome, AgentError> {
+        self.handle(Event::Restart, None, "")
+    }
+
+    /// An operator lets a version that failed be tried again. Says whether there was one.
+    pub fn allow(&mut self, label: &PartitionLabel) -> Result<bool, AgentError> {
+        let now = self.surroundings.now();
+        let Ok(ledger) = &mut self.ledger else { return Err(Refused::Stuck.into()) };
+        let mut allowed = false;
+        ledger.change(|contents| allowed = contents.allow(&label.to_string(), now))?;
+        Ok(allowed)
+    }
+
+    /// Derives the state from disk and ledger.
+    fn look_again(&mut self) -> Result<Outcome, AgentError> {
+        let situation = self.situation()?;
+        self.handle(Event::Start(situation), None, "")
+    }
+
+    fn situation(&self) -> Result<Situation, AgentError> {
+        let survey = self.survey()?;
+        let ledger = self.ledger.as_ref().ok().map(Ledger::contents);
+        let failed = |hash: Option<RootHash>| {
+            hash.is_some_and(|hash| ledger.is_some_and(|ledger| ledger.failure(hash).is_some()))
+        };
+        let running = match survey.running().entry.as_ref().map(BootEntryName::tries) {
+            None => Running::NoEntry,
+            Some(BootTries::Good) => Running::Good,
+            Some(BootTries::Counted { .. }) => Running::OnTrial,
+        };
+        let other = match survey.other().entry.as_ref().map(BootEntryName::tries) {
+            None => Other::Closed,
+            Some(BootTries::Good) => Other::Fallback,
+            Some(BootTries::Counted { left: TriesLeft(0), .. }) => Other::Spent,
+            Some(BootTries::Counted { .. }) => Other::Armed,
+        };
+        let floor = ledger.and_then(|ledger| ledger.floor.as_ref());
+        Ok(Situation {
+            running,
+            other,
+            tables_need_repair: survey.tables != TableState::Same,
+            esp_needs_mending: survey.esp_needs_mending,
+            leftovers: !survey.leftovers.is_empty(),
+            running_failed: failed(survey.running().root_hash()),
+            other_failed: failed(survey.other().root_hash()),
+            floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
+            ledger_lost: self.ledger.is_err(),
+        })
+    }
+
+    /// Takes one step and carries out its effects in order, up to the first that fails.
+    fn handle(
+        &mut self,
+        event: Event,
+        mut install: Option<&mut Install<'_>>,
+        words: &str,
+    ) -> Result<Outcome, AgentError> {
+        let (next, effects) = step(self.state, event);
+        self.state = next;
+        let mut outcome = Outcome::Done;
+        for effect in effects {
+            match effect {
+                Effect::Restart => outcome = Outcome::Restart,
+                // Nothing was begun: the state is as it was.
+                Effect::Refuse(why) => return Err(why.into()),
+                _ => {
+                    if let Err(error) = self.perform(effect, install.as_deref_mut(), words) {
+                        let (next, after) = step(self.state, Event::Failed);
+                        self.state = next;
+                        let said = chain(&error);
+                        for effect in after {
+                            // The first error is the one to tell; that it can't be noted adds nothing.
+                            let _ = self.perform(effect, install.as_deref_mut(), &said);
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        (self.state, _) = step(self.state, Event::Done);
+        Ok(outcome)
+    }
+
+    fn perform(&mut self, effect: Effect, install: Option<&mut Install<'_>>, words: &str) -> Result<(), AgentError> {
+        match effect {
+            Effect::RepairTables => Ok(self.disk.repair_tables()?),
+            Effect::MendEsp => Ok(self.disk.mend_esp()?),
+            Effect::RemoveLeftovers => Ok(self.disk.remove_leftovers()?),
+            Effect::VerifyFallback => self.verify_fallback(),
+            Effect::RecordFailure(which, cause) => self.record_failure(which, cause, words),
+            Effect::MarkRunningBad => {
+                let entry = BootEntryName::on_trial(self.survey()?.running_label, TriesLeft(0));
+                Ok(self.disk.rename_running_entry(&entry)?)
+            }
+            Effect::Bless => {
+                let entry = BootEntryName::good(self.survey()?.running_label);
+                Ok(self.disk.rename_running_entry(&entry)?)
+            }
+            Effect::RaiseFloor => self.raise_floor(),
+            Effect::OpenSlot if install.is_none() => Ok(self.disk.remove_other_entry()?),
+            Effect::NoteStaging | Effect::NoteArmed | Effect::NoteTrouble => {
+                let install = install.ok_or(AgentError::OutOfOrder(effect))?;
+                self.note(effect, &install.target, words)
+            }
+            Effect::OpenSlot
+            | Effect::WriteTree
+            | Effect::WriteBlocks
+            | Effect::VerifySlot
+            | Effect::LabelSlot
+            | Effect::ArmSlot => self.advance(effect, install.ok_or(AgentError::OutOfOrder(effect))?),
+            // Both are for whoever took the step.
+            Effect::Restart | Effect::Refuse(_) => Ok(()),
+        }
+    }
+
+    /// The next step of an installation: takes what the one before it left.
+    fn advance(&mut self, effect: Effect, install: &mut Install<'_>) -> Result<(), AgentError> {
+        let disk = &mut self.disk;
+        install.job = match (effect, std::mem::replace(&mut install.job, Job::None)) {
+            (Effect::OpenSlot, Job::Admitted(release)) => Job::Open(release.open(disk)?),
+            (Effect::WriteTree, Job::Open(slot)) => Job::Tree(slot.write_tree(disk, install.source)?),
+            (Effect::WriteBlocks, Job::Tree(slot)) => {
+                let written = slot.write_blocks(disk, install.source)?;
+                self.origin = Some(written.origin());
+                Job::Written(written)
+            }
+            (Effect::VerifySlot, Job::Written(slot)) => Job::Staged(slot.verify(disk)?),
+            (Effect::LabelSlot, Job::Staged(slot)) => Job::Labelled(slot.label(disk)?),
+            (Effect::ArmSlot, Job::Labelled(slot)) => Job::Armed(slot.arm(disk, install.source)?),
+            _ => return Err(AgentError::OutOfOrder(effect)),
+        };
+        Ok(())
+    }
+
+    /// Before the running version is given up, the one to go back to must be whole.
+    fn verify_fallback(&self) -> Result<(), AgentError> {
+        let hash = self.survey()?.other().root_hash().ok_or(Refused::NoFallback)?;
+        Ok(verify_other(&self.disk, &hash)?)
+    }
+
+    fn record_failure(&mut self, which: Which, cause: Cause, words: &str) -> Result<(), AgentError> {
+        let survey = self.survey()?;
+        let slot = match which {
+            Which::Running => survey.running(),
+            Which::Other => survey.other(),
+        };
+        let (Some(root_hash), Some(label)) = (slot.root_hash(), &slot.label) else { return Ok(()) };
+        let reason = match cause {
+            Cause::Health => FailureReason::Health(words.to_owned()),
+            Cause::TriesUsedUp => FailureReason::TriesUsedUp,
+            Cause::Operator => FailureReason::Operator(words.to_owned()),
+        };
+        let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which));
+        let failure = Failure { root_hash, label: label.to_string(), reason, at, log };
+        self.change(|contents| contents.record_failure(failure))
+    }
+
+    fn raise_floor(&mut self) -> Result<(), AgentError> {
+        let survey = self.survey()?;
+        let now = self.surroundings.now();
+        let label = survey.running_label;
+        self.change(|contents| {
+            if contents.floor.as_ref().is_none_or(|floor| floor < label.version()) {
+                contents.floor = Some(label.version().clone());
+            }
+            contents.note(now, Happening::Committed, &label.to_string(), "");
+            contents.resume = None;
+        })
+    }
+
+    fn note(&mut self, effect: Effect, target: &Target, words: &str) -> Result<(), AgentError> {
+        let (now, slot) = (self.surroundings.now(), self.survey()?.other().name);
+        let (root_hash, label) = (target.root_hash, target.label.to_string());
+        self.change(|contents| match effect {
+            Effect::NoteStaging => {
+                // One that goes on where a power cut ended it is the same one.
+                if contents.resume.as_ref().is_none_or(|resume| resume.root_hash != root_hash) {
+                    contents.note(now, Happening::InstallBegun, &label, "");
+                    contents.resume = Some(Resume { root_hash, label, slot, since: now });
+                }
+            }
+            Effect::NoteArmed => {
+                contents.note(now, Happening::Armed, &label, "");
+                contents.resume = None;
+                contents.troubles.retain(|trouble| trouble.root_hash != root_hash);
+            }
+            _ => contents.record_trouble(root_hash, &target.label, words, now),
+        })
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut LedgerContents)) -> Result<(), AgentError> {
+        match &mut self.ledger {
+            Ok(ledger) => Ok(ledger.change(change)?),
+            Err(_) => Err(Refused::Stuck.into()),
+        }
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // A transparent error is its cause, and has its words.
+        if !text.ends_with(&cause.to_string()) {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+        }
+        next = cause.source();
+    }
+    text
+}

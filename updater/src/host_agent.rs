@@ -1,0 +1,148 @@
+//! The agent on the host it runs on: the disk that was booted from, the ledger on the state partition, the journal.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts};
+use slipway_images::disk::Slot;
+use slipway_trust::time::UnixTime;
+
+use crate::agent::{Agent, AgentError, Outcome, Surroundings};
+use crate::disk::Disk;
+use crate::disk::device::FileDevice;
+use crate::host::{Host, HostError};
+use crate::ledger::{LedgerFiles, UnixSeconds};
+use crate::machine::{Effect, Which};
+use crate::process;
+
+/// Held by the agent that writes.
+const LOCK: &str = "run/slipway/agent.lock";
+/// How long the journal may take to answer.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
+const JOURNAL_BYTES: usize = 64 << 10;
+
+/// The agent of a host.
+pub type HostAgent = Agent<FileDevice, LedgerFiles, HostSurroundings>;
+
+/// Why there can be no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The host can't be described.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The initrd left no facts.
+    #[error("{BOOT_FACTS_PATH} is missing: this system was not started by Slipway's initrd")]
+    NoFacts,
+    /// A device can't be opened.
+    #[error("can't open {path}")]
+    Device {
+        /// The device.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A partition is in use.
+    #[error("{path} is in use: it must not be mounted while the agent writes to it")]
+    InUse {
+        /// The partition.
+        path: PathBuf,
+    },
+    /// Another agent is at work.
+    #[error("another slipway-agent is at work")]
+    Locked,
+    /// The agent itself.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+}
+
+/// The clock and the journal, and the claims on what the agent writes to.
+#[derive(Debug)]
+pub struct HostSurroundings {
+    /// Partitions that nobody else may mount or map meanwhile, and the lock. Let go when the agent ends.
+    _claims: Vec<File>,
+}
+
+impl Surroundings for HostSurroundings {
+    fn now(&self) -> UnixSeconds {
+        UnixSeconds(UnixTime::now().as_secs())
+    }
+
+    fn log_tail(&self, of: Which) -> Vec<String> {
+        // What is in the other slot ran before what runs now.
+        let boot = match of {
+            Which::Running => "0",
+            Which::Other => "-1",
+        };
+        let argv = ["journalctl", "-q", "--no-pager", "-b", boot, "-n", "60", "-o", "short-monotonic"];
+        match process::run(&argv, JOURNAL_LIMIT, JOURNAL_BYTES) {
+            Ok(finished) if finished.succeeded() => finished.text().lines().map(str::to_owned).collect(),
+            Ok(finished) => vec![format!("no journal: journalctl {}", finished.failure())],
+            Err(error) => vec![format!("no journal: {error}")],
+        }
+    }
+}
+
+/// The agent of the host whose root is at `root`, for writing: the interrupted is finished.
+pub fn start(root: &Path) -> Result<(HostAgent, Outcome), OpenError> {
+    let facts = facts(root)?;
+    let claims = claim(root, &facts)?;
+    let disk = open_disk(root, &facts, true)?;
+    Ok(Agent::start(disk, ledger(root), HostSurroundings { _claims: claims })?)
+}
+
+/// The same for looking: nothing is written. Also gives what a start would do.
+pub fn examine(root: &Path) -> Result<(HostAgent, Vec<Effect>), OpenError> {
+    let facts = facts(root)?;
+    let disk = open_disk(root, &facts, false)?;
+    Ok(Agent::examine(disk, ledger(root), HostSurroundings { _claims: Vec::new() })?)
+}
+
+/// The ledger of the host whose root is at `root`.
+pub fn ledger(root: &Path) -> LedgerFiles {
+    LedgerFiles::new(&root.join(LedgerFiles::FOLDER))
+}
+
+fn facts(root: &Path) -> Result<BootFacts, OpenError> {
+    Host::read(root)?.boot.ok_or(OpenError::NoFacts)
+}
+
+fn open_disk(root: &Path, facts: &BootFacts, writable: bool) -> Result<Disk<FileDevice>, OpenError> {
+    let path = root.join("dev").join(&facts.disk);
+    let device = FileDevice::open(&path, writable).map_err(|source| OpenError::Device { path, source })?;
+    Ok(Disk::new(device, facts.root_hash))
+}
+
+/// Makes sure that nobody else writes: no second agent, no mounted ESP, nothing on the other slot.
+fn claim(root: &Path, facts: &BootFacts) -> Result<Vec<File>, OpenError> {
+    let path = root.join(LOCK);
+    let failed = |source| OpenError::Device { path: path.clone(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let lock = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked),
+        Err(error) => return Err(failed(error.into())),
+    }
+    let parts = &facts.partitions;
+    let other = match facts.slot {
+        Slot::A => [&parts.root_b, &parts.verity_b],
+        Slot::B => [&parts.root_a, &parts.verity_a],
+    };
+    let mut claims = vec![lock];
+    for partition in [&parts.esp].into_iter().chain(other).flatten() {
+        let path = root.join("dev").join(&partition.device);
+        // On a block device, O_EXCL fails as long as it is mounted or mapped, and keeps it from becoming so.
+        let flags = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or(0);
+        match File::options().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => claims.push(file),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(OpenError::InUse { path }),
+            Err(source) => return Err(OpenError::Device { path, source }),
+        }
+    }
+    Ok(claims)
+}

@@ -1,0 +1,338 @@
+//! From an admitted release to a slot that boots: each step takes the one before it, and none can be left out.
+//!
+//! [`AdmittedRelease`] → [`OpenSlot`] (nothing boots it) → [`SlotWithTree`] → [`WrittenSlot`] → [`StagedSlot`] (read back
+//! whole) → [`LabelledSlot`] → [`ArmedSlot`] (the next boot tries it).
+//!
+//! What a source delivers may be anything. The hash tree must have the signed digest and lead to the signed root hash, a
+//! block must match its leaf, the kernel image must have the signed digest: all before anything refers to it. No more is
+//! read from a source than the manifest says.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+use slipway_images::digest::Digest;
+use slipway_images::names::{BootEntryName, TriesLeft};
+use slipway_images::verity::{BLOCK_SIZE, BlockIndex, RootHash, VerityError, VerityTree, tree_len};
+
+use crate::blocks::LeafIndex;
+use crate::disk::device::{BlockDevice, Window};
+use crate::disk::durable::WriteError;
+use crate::disk::{Disk, DiskError};
+use crate::release::{AdmittedRelease, ReleaseSource, Target};
+
+/// How often the boot loader tries a new version.
+pub const TRIES: TriesLeft = TriesLeft(3);
+
+const BLOCK: usize = 4096;
+/// Bytes of a hash tree that are written, or blocks that are read, at a time.
+const CHUNK: usize = 256 << 10;
+/// A tree of more bytes belongs to a root of more than 8 GiB.
+const MAX_TREE: u64 = 64 << 20;
+/// Blocks after which what was written is made to last, so that an interrupted update can go on from there: 16 MiB.
+const BLOCKS_PER_FLUSH: u64 = 4096;
+
+/// Why a slot could not be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A hash tree that is not the signed one.
+    #[error("the hash tree that came is not the signed one: {0}")]
+    ForeignTree(&'static str),
+    /// A hash tree that doesn't lead to the root hash.
+    #[error("the hash tree doesn't fit the root hash")]
+    Tree(#[source] VerityError),
+    /// The source failed.
+    #[error("can't get the {what}")]
+    Source {
+        /// `hash tree`, `blocks` or `kernel image`.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The source says it is done, and blocks are missing.
+    #[error("{missing} blocks did not come, the first of them block {first}")]
+    Missing {
+        /// How many.
+        missing: u64,
+        /// The first.
+        first: BlockIndex,
+    },
+    /// What was written can't be read.
+    #[error("can't read block {block} of the slot back")]
+    ReadBack {
+        /// The block.
+        block: BlockIndex,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was written reads back as something else.
+    #[error("block {0} of the slot is not what was written")]
+    Differs(BlockIndex),
+}
+
+impl From<WriteError> for StageError {
+    fn from(error: WriteError) -> Self {
+        Self::Disk(error.into())
+    }
+}
+
+/// A slot that nothing boots, ready to be written.
+#[derive(Debug)]
+pub struct OpenSlot(Target);
+
+/// A slot whose hash tree is on the disk.
+#[derive(Debug)]
+pub struct SlotWithTree(Target, VerityTree);
+
+/// A slot whose blocks all went to the disk.
+#[derive(Debug)]
+pub struct WrittenSlot {
+    target: Target,
+    origin: Origin,
+}
+
+/// A slot that was read back and is whole.
+#[derive(Debug)]
+pub struct StagedSlot(Target);
+
+/// A slot that the partition tables name.
+#[derive(Debug)]
+pub struct LabelledSlot(Target);
+
+/// A slot that the next boot tries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArmedSlot {
+    /// Its boot entry.
+    pub entry: BootEntryName,
+}
+
+/// Where the blocks of a slot came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Origin {
+    /// Blocks that were in the slot already.
+    pub kept: u64,
+    /// Blocks copied from the running slot.
+    pub copied: u64,
+    /// Blocks that the source delivered.
+    pub fetched: u64,
+}
+
+impl AdmittedRelease {
+    /// Makes sure that nothing boots the slot that doesn't run.
+    pub fn open<D: BlockDevice>(self, disk: &mut Disk<D>) -> Result<OpenSlot, StageError> {
+        disk.remove_other_entry()?;
+        Ok(OpenSlot(self.target().clone()))
+    }
+}
+
+impl OpenSlot {
+    /// Gets the hash tree, checks it, and writes it.
+    pub fn write_tree<D: BlockDevice>(
+        self,
+        disk: &mut Disk<D>,
+        source: &mut dyn ReleaseSource,
+    ) -> Result<SlotWithTree, StageError> {
+        let target = self.0;
+        let bytes = read_tree(&target, source)?;
+        let tree = VerityTree::read(&bytes, target.tree_size, &target.root_hash).map_err(StageError::Tree)?;
+        if tree.data_len() != target.root_size || tree_len(tree.data_len()) != target.tree_size {
+            return Err(StageError::ForeignTree("it is for a root of another size"));
+        }
+        let (writer, survey) = disk.open_slot()?;
+        let start = survey.other().verity.start;
+        for (chunk, offset) in bytes.chunks(CHUNK).zip((start..).step_by(CHUNK)) {
+            writer.write(offset, chunk)?;
+        }
+        writer.sync()?;
+        Ok(SlotWithTree(target, tree))
+    }
+}
+
+impl SlotWithTree {
+    /// Writes every block that is not there yet: those that the running slot has are copied, the others come from the
+    /// source. Each is checked before it is written.
+    pub fn write_blocks<D: BlockDevice>(
+        self,
+        disk: &mut Disk<D>,
+        source: &mut dyn ReleaseSource,
+    ) -> Result<WrittenSlot, StageError> {
+        let Self(target, tree) = self;
+        let old = LeafIndex::of_running(disk).ok().flatten();
+        let (writer, survey) = disk.open_slot()?;
+        let (start, running) = (survey.other().root.start, survey.running().root.clone());
+        let mut origin = Origin::default();
+        let mut wanted: Vec<Range<u64>> = Vec::new();
+        let mut unflushed = 0_u64;
+        let mut block = [0; BLOCK];
+        for index in (0..target.root_size / BLOCK_SIZE).map(BlockIndex) {
+            let place = start + index.0 * BLOCK_SIZE;
+            if writer.device().read_exact_at(&mut block, place).is_ok() && tree.matches(index, &block) {
+                origin.kept += 1;
+                continue;
+            }
+            let copy = tree.leaf(index).and_then(|leaf| old.as_ref()?.find(leaf));
+            let copied = copy.is_some_and(|copy| {
+                let from = running.start + copy.0 * BLOCK_SIZE;
+                writer.device().read_exact_at(&mut block, from).is_ok() && tree.matches(index, &block)
+            });
+            if copied {
+                writer.write_for_later_check(place, &block)?;
+                origin.copied += 1;
+                unflushed += 1;
+                if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) {
+                    writer.sync()?;
+                }
+            } else {
+                match wanted.last_mut() {
+                    Some(range) if range.end == index.0 => range.end += 1,
+                    _ => wanted.push(index.0..index.0 + 1),
+                }
+            }
+        }
+        let mut missing = Missing::new(&wanted);
+        if !wanted.is_empty() {
+            let mut failure = None;
+            let mut take = |index: BlockIndex, bytes: &[u8]| {
+                if !tree.matches(index, bytes) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("block {index} is not the signed one"),
+                    ));
+                }
+                if !missing.remove(index) {
+                    return Ok(());
+                }
+                let written = writer.write_for_later_check(start + index.0 * BLOCK_SIZE, bytes).and_then(|()| {
+                    unflushed += 1;
+                    if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) { writer.sync() } else { Ok(()) }
+                });
+                written.map_err(|error| {
+                    failure = Some(error);
+                    io::ErrorKind::Other.into()
+                })
+            };
+            let delivered = source.blocks(&wanted, &mut take);
+            if let Some(error) = failure {
+                return Err(error.into());
+            }
+            delivered.map_err(|source| StageError::Source { what: "blocks", source })?;
+        }
+        origin.fetched = wanted.iter().map(|range| range.end - range.start).sum::<u64>() - missing.count();
+        match missing.first() {
+            Some(first) => Err(StageError::Missing { missing: missing.count(), first }),
+            None => Ok(WrittenSlot { target, origin }),
+        }
+    }
+}
+
+impl WrittenSlot {
+    /// Where the blocks came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Flushes, and reads the whole slot back: the tree against the signed root hash, each block against the tree.
+    pub fn verify<D: BlockDevice>(self, disk: &mut Disk<D>) -> Result<StagedSlot, StageError> {
+        let (writer, _) = disk.open_slot()?;
+        writer.sync()?;
+        verify_other(disk, &self.target.root_hash)?;
+        Ok(StagedSlot(self.target))
+    }
+}
+
+impl StagedSlot {
+    /// Writes label and GUIDs into both partition tables.
+    pub fn label<D: BlockDevice>(self, disk: &mut Disk<D>) -> Result<LabelledSlot, StageError> {
+        disk.label_other(&self.0)?;
+        Ok(LabelledSlot(self.0))
+    }
+}
+
+impl LabelledSlot {
+    /// Adds the boot entry with its tries: from here on the boot loader starts the new version.
+    pub fn arm<D: BlockDevice>(
+        self,
+        disk: &mut Disk<D>,
+        source: &mut dyn ReleaseSource,
+    ) -> Result<ArmedSlot, StageError> {
+        let entry = BootEntryName::on_trial(self.0.label.clone(), TRIES);
+        let mut kernel = source.kernel().map_err(|source| StageError::Source { what: "kernel image", source })?;
+        disk.add_entry(&entry, &self.0, &mut kernel)?;
+        Ok(ArmedSlot { entry })
+    }
+}
+
+/// Reads the slot that doesn't run and checks all of it against a root hash.
+pub fn verify_other<D: BlockDevice>(disk: &Disk<D>, root_hash: &RootHash) -> Result<(), StageError> {
+    let survey = disk.survey().map_err(DiskError::from)?;
+    let slot = survey.other();
+    let tree = Window::new(disk.device(), slot.verity.start, slot.verity.size);
+    let tree = VerityTree::read(&tree, slot.verity.size, root_hash).map_err(StageError::Tree)?;
+    let mut chunk = vec![0; CHUNK];
+    let blocks = tree.data_len() / BLOCK_SIZE;
+    for first in (0..blocks).step_by(CHUNK / BLOCK) {
+        let count = (blocks - first).min((CHUNK / BLOCK) as u64);
+        let bytes = &mut chunk[..usize::try_from(count).unwrap_or(0) * BLOCK];
+        let place = slot.root.start + first * BLOCK_SIZE;
+        let read = disk.device().read_exact_at(bytes, place);
+        read.map_err(|source| StageError::ReadBack { block: BlockIndex(first), source })?;
+        for (block, index) in bytes.chunks_exact(BLOCK).zip((first..).map(BlockIndex)) {
+            if !tree.matches(index, block) {
+                return Err(StageError::Differs(index));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_tree(target: &Target, source: &mut dyn ReleaseSource) -> Result<Vec<u8>, StageError> {
+    let size = usize::try_from(target.tree_size).ok().filter(|_| target.tree_size <= MAX_TREE);
+    let size = size.ok_or(StageError::ForeignTree("it is too large"))?;
+    let failed = |source| StageError::Source { what: "hash tree", source };
+    let mut bytes = vec![0; size];
+    let mut reader = source.tree().map_err(failed)?;
+    reader.read_exact(&mut bytes).map_err(failed)?;
+    if reader.read(&mut [0]).map_err(failed)? > 0 {
+        return Err(StageError::ForeignTree("it is longer"));
+    }
+    if Digest::of(&bytes) == target.tree { Ok(bytes) } else { Err(StageError::ForeignTree("its digest differs")) }
+}
+
+/// Blocks that have not come yet: a bit each.
+struct Missing {
+    words: Vec<u64>,
+    count: u64,
+}
+
+impl Missing {
+    fn new(wanted: &[Range<u64>]) -> Self {
+        let len = wanted.last().map_or(0, |range| range.end.div_ceil(64));
+        let mut words = vec![0_u64; usize::try_from(len).unwrap_or(0)];
+        for index in wanted.iter().cloned().flatten() {
+            if let Some(word) = words.get_mut(usize::try_from(index / 64).unwrap_or(usize::MAX)) {
+                *word |= 1 << (index % 64);
+            }
+        }
+        Self { count: wanted.iter().map(|range| range.end - range.start).sum(), words }
+    }
+
+    /// Whether it was missing until now.
+    fn remove(&mut self, index: BlockIndex) -> bool {
+        let Some(word) = self.words.get_mut(usize::try_from(index.0 / 64).unwrap_or(usize::MAX)) else { return false };
+        let was = *word & 1 << (index.0 % 64) != 0;
+        *word &= !(1 << (index.0 % 64));
+        self.count -= u64::from(was);
+        was
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn first(&self) -> Option<BlockIndex> {
+        let word = self.words.iter().position(|word| *word != 0)?;
+        Some(BlockIndex(word as u64 * 64 + u64::from(self.words[word].trailing_zeros())))
+    }
+}

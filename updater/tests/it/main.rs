@@ -1,0 +1,6 @@
+//! The agent on disks in memory, whose power is cut at every write.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod esp;
+mod level_p;
