@@ -204,7 +204,9 @@ mod tests {
             Op::Copy { old: 127, len: u64::MAX >> 2 },
         ];
         let mut writer = OpWriter::default();
-        ops.iter().for_each(|op| writer.put(*op));
+        for op in &ops {
+            writer.put(*op);
+        }
         let bytes = writer.finish();
         let (mut input, mut reader) = (&bytes[..], OpReader::default());
         for op in ops {

@@ -53,7 +53,7 @@ fn failed(report: &Report) -> String {
 
 /// Restarts the machine in order.
 pub fn restart_machine() -> anyhow::Result<()> {
-    let finished = process::run(&["systemctl", "reboot"], Duration::from_secs(60), 4096)?;
+    let finished = process::run(&["systemctl", "reboot"], Duration::from_mins(1), 4096)?;
     if finished.succeeded() {
         return Ok(());
     }

@@ -29,7 +29,7 @@ fn made() -> RecordedDisk {
 
 fn opened(disk: &RecordedDisk) -> (Esp, DurableWriter<RecordedDisk>) {
     let mut writer = DurableWriter::new(disk.clone());
-    writer.permit(vec![0..SIZE], Vec::new());
+    writer.permit(std::iter::once(0..SIZE).collect(), Vec::new());
     (Esp::open(disk, 0..SIZE).unwrap(), writer)
 }
 
@@ -130,7 +130,7 @@ proptest! {
         let disk = RecordedDisk::new(image);
         if let Ok(mut esp) = Esp::open(&disk, 0..SIZE) {
             let mut writer = DurableWriter::new(disk.clone());
-            writer.permit(vec![0..SIZE], Vec::new());
+            writer.permit(std::iter::once(0..SIZE).collect(), Vec::new());
             let _ = esp.entries(&disk);
             let _ = esp.condition(&disk);
             let _ = esp.mend(&mut writer);
