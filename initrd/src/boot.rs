@@ -18,11 +18,9 @@ use crate::efi::BootedFrom;
 use crate::failure::{BootError, Context as _, Severity, say};
 use crate::machine_id::{MachineId, REPART_DROP_IN, new_state_guid, repart_drop_in};
 use crate::modules::Modules;
-use crate::pick::{Disk, gpt_used, layout, partitions};
+use crate::pick::{Disk, gpt_used, layout, next_partition_name, partitions};
 use crate::root::{self, ETC_UPPER, SYSROOT};
-use crate::scan::{
-    add_missing_partitions, device_node, next_partition_node, partition_device, partition_name, wait_for_disk,
-};
+use crate::scan::{add_missing_partitions, device_node, partition_device, partition_name, wait_for_disk};
 use crate::verity::{START, Tree};
 use crate::{dm, modules, tell};
 
@@ -60,7 +58,7 @@ pub fn open_root() -> Result<(), BootError> {
     root::prepare_etc()?;
     let (state, node) = match layout.state {
         Some(partition) => (partition.guid, partition_device(&disk, partition)?.node),
-        None => (announce_state()?, next_partition_node(&disk)),
+        None => (announce_state()?, device_node(&next_partition_name(&disk))),
     };
     root::link(tell::DISK_LINK, &device_node(&disk.name))?;
     root::link(tell::STATE_LINK, &node)?;

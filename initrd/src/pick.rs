@@ -165,6 +165,15 @@ pub fn partitions(disk: &Disk, device: impl Fn(&Partition) -> Option<String>) ->
     }
 }
 
+/// The kernel's name of the next partition that is made on the disk: the lowest number that is free, which is what
+/// systemd-repart takes, after the disk's name and, where that ends in a digit, a `p`.
+pub fn next_partition_name(disk: &Disk) -> String {
+    let used = |number: &u32| disk.table.partitions.iter().any(|partition| partition.number.0 == *number);
+    let number = (1..=u32::MAX).find(|number| !used(number)).unwrap_or(u32::MAX);
+    let separator = if disk.name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    format!("{}{separator}{number}", disk.name)
+}
+
 /// Which copy of the table was read.
 pub fn gpt_used(disk: &Disk) -> GptUsed {
     match disk.table.copy {

@@ -130,3 +130,14 @@ fn a_controller_behind_a_bridge_is_a_path_of_several_devices() {
     assert!(!is_at(path, &[at(0x1c, 4)]));
     assert!(!is_at(path, &[]));
 }
+
+#[test]
+fn a_new_partition_takes_the_lowest_free_number_in_the_kernels_spelling() {
+    let mut disk = image("vda", "0000:00:02.0");
+    let next = disk.table.partitions.len() + 1;
+    assert_eq!(next_partition_name(&disk), format!("vda{next}"));
+    disk.name = "nvme0n1".into();
+    assert_eq!(next_partition_name(&disk), format!("nvme0n1p{next}"));
+    let gone = disk.table.partitions.remove(1);
+    assert_eq!(next_partition_name(&disk), format!("nvme0n1p{}", gone.number));
+}

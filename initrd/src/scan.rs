@@ -139,15 +139,6 @@ pub fn partition_name(disk: &Disk, partition: &Partition) -> Option<String> {
         .and_then(|entry| entry.file_name().into_string().ok())
 }
 
-/// The node that a new partition of the disk will have: the lowest number that is free, which is what partitioning programs
-/// take, after the disk's name and, where that ends in a digit, a `p`.
-pub fn next_partition_node(disk: &Disk) -> PathBuf {
-    let used = |number: &u32| disk.table.partitions.iter().any(|partition| partition.number.0 == *number);
-    let number = (1..=u32::MAX).find(|number| !used(number)).unwrap_or(u32::MAX);
-    let separator = if disk.name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
-    device_node(&format!("{}{separator}{number}", disk.name))
-}
-
 /// A partition with its device number.
 #[derive(Clone, Debug)]
 pub struct Device {

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::table::{CRC32, CopyError, Header, u32_at};
+use super::table::{CRC32, CopyError, RawCopy, u32_at};
 use super::{Attributes, Lba, PartGuid, PartitionNumber, SectorSize, TableCopy};
 
 const NAME_UNITS: usize = 36;
@@ -64,29 +64,9 @@ pub enum EditError {
 impl TableImage {
     /// Reads one copy, in sectors of 512, else of 4096 bytes. Only a valid copy is taken.
     pub fn read(device: &mut (impl Read + Seek), copy: TableCopy) -> Result<Self, CopyError> {
-        match Self::read_in(device, copy, SectorSize::B512) {
-            Err(small) => Self::read_in(device, copy, SectorSize::B4096).map_err(|_| small),
-            image => image,
-        }
-    }
-
-    fn read_in(device: &mut (impl Read + Seek), copy: TableCopy, sector_size: SectorSize) -> Result<Self, CopyError> {
-        let sectors = device.seek(SeekFrom::End(0))? / sector_size.bytes();
-        let place = match copy {
-            TableCopy::Primary => 1,
-            TableCopy::Backup => sectors.saturating_sub(1),
-        };
-        if place == 0 || place >= sectors {
-            return Err(CopyError::Signature);
-        }
-        let mut sector = match sector_size {
-            SectorSize::B512 => vec![0; 512],
-            SectorSize::B4096 => vec![0; 4096],
-        };
-        device.seek(SeekFrom::Start(place * sector_size.bytes()))?;
-        device.read_exact(&mut sector)?;
-        let header = Header::parse(&sector, Lba(place), sectors)?;
-        let entries = header.read_table(device, sector_size, sectors)?;
+        let size = device.seek(SeekFrom::End(0))?;
+        let RawCopy { sector_size, sectors, header, header_sector: mut sector, entries } =
+            RawCopy::read(device, size, copy)?;
         let primary_entries = match copy {
             TableCopy::Primary => header.table,
             TableCopy::Backup => Lba(2),

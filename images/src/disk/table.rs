@@ -214,41 +214,58 @@ impl PartitionTable {
     }
 }
 
-/// Tries both sector sizes; of two errors, the one that is more than "nothing there" is told.
-fn read_copy(device: &mut (impl Read + Seek), size: u64, copy: TableCopy) -> Result<PartitionTable, CopyError> {
-    match read_copy_in(device, size, copy, SectorSize::B512) {
-        Err(small) => match (read_copy_in(device, size, copy, SectorSize::B4096), small) {
-            (Err(large), CopyError::Signature) => Err(large),
-            (Err(_), small) => Err(small),
-            (Ok(table), _) => Ok(table),
-        },
-        table => table,
+/// One copy as it is on the device: header and entries, whose checksums are right.
+pub(super) struct RawCopy {
+    pub(super) sector_size: SectorSize,
+    /// Sectors of the device.
+    pub(super) sectors: u64,
+    pub(super) header: Header,
+    /// The whole sector that the header is in.
+    pub(super) header_sector: Vec<u8>,
+    pub(super) entries: Vec<u8>,
+}
+
+impl RawCopy {
+    /// Tries both sector sizes; of two errors, the one that is more than "nothing there" is told.
+    pub(super) fn read(device: &mut (impl Read + Seek), size: u64, copy: TableCopy) -> Result<Self, CopyError> {
+        match Self::read_in(device, size, copy, SectorSize::B512) {
+            Err(small) => match (Self::read_in(device, size, copy, SectorSize::B4096), small) {
+                (Err(large), CopyError::Signature) => Err(large),
+                (Err(_), small) => Err(small),
+                (Ok(found), _) => Ok(found),
+            },
+            found => found,
+        }
+    }
+
+    fn read_in(
+        device: &mut (impl Read + Seek),
+        size: u64,
+        copy: TableCopy,
+        sector_size: SectorSize,
+    ) -> Result<Self, CopyError> {
+        let sectors = size / sector_size.bytes();
+        let place = match copy {
+            TableCopy::Primary => 1,
+            TableCopy::Backup => sectors.saturating_sub(1),
+        };
+        if place == 0 || place >= sectors {
+            return Err(CopyError::Signature);
+        }
+        let mut header_sector = match sector_size {
+            SectorSize::B512 => vec![0; 512],
+            SectorSize::B4096 => vec![0; 4096],
+        };
+        device.seek(SeekFrom::Start(place * sector_size.bytes()))?;
+        device.read_exact(&mut header_sector)?;
+        let header = Header::parse(&header_sector, Lba(place), sectors)?;
+        let entries = header.read_table(device, sector_size, sectors)?;
+        Ok(Self { sector_size, sectors, header, header_sector, entries })
     }
 }
 
-fn read_copy_in(
-    device: &mut (impl Read + Seek),
-    size: u64,
-    copy: TableCopy,
-    sector_size: SectorSize,
-) -> Result<PartitionTable, CopyError> {
-    let sectors = size / sector_size.bytes();
-    let place = match copy {
-        TableCopy::Primary => 1,
-        TableCopy::Backup => sectors.saturating_sub(1),
-    };
-    if place == 0 || place >= sectors {
-        return Err(CopyError::Signature);
-    }
-    let mut sector = match sector_size {
-        SectorSize::B512 => vec![0; 512],
-        SectorSize::B4096 => vec![0; 4096],
-    };
-    device.seek(SeekFrom::Start(place * sector_size.bytes()))?;
-    device.read_exact(&mut sector)?;
-    let header = Header::parse(&sector, Lba(place), sectors)?;
-    let table = header.read_table(device, sector_size, sectors)?;
-
+fn read_copy(device: &mut (impl Read + Seek), size: u64, copy: TableCopy) -> Result<PartitionTable, CopyError> {
+    let RawCopy { sector_size, header, entries: table, .. } = RawCopy::read(device, size, copy)?;
     let mut partitions = Vec::new();
     let mut rejected = Vec::new();
     for (entry, number) in table.chunks_exact(header.entry_bytes as usize).zip(1..) {

@@ -1,8 +1,7 @@
 //! The state partition: made and grown at boot by systemd-repart, checked, mounted on `/var`.
 //!
-//! The initrd names the disk it booted from: the links `/run/slipway/{disk,state}`, udev's links
-//! `/dev/slipway/{disk,esp,root-a,root-b,state}`, and the
-//! UUID in `/run/repart.d/50-state.conf.d/`. So a second disk with the same image in it is never touched.
+//! The initrd names the disk it booted from: by the links `/run/slipway/{disk,state}`, and the new partition's UUID in
+//! `/run/repart.d/50-state.conf.d/`. So a second disk with the same image in it is never touched.
 
 use super::Stage;
 use crate::compose::ComposeError;
@@ -50,13 +49,15 @@ ExecStart=/usr/lib/systemd/systemd-fsck /run/slipway/state
 TimeoutSec=infinity
 ";
 
-/// A disk that was enlarged is a matter for after the boot: file systems grow while they are in use.
+/// A disk that was enlarged is a matter for after the boot: file systems grow while they are in use. A partition that this very
+/// boot made fills its disk.
 const GROW_UNIT: &str = "\
 [Unit]
 Description=Grow the state partition with its disk
 DefaultDependencies=no
+ConditionPathExists=!/run/repart.d/50-state.conf.d/uuid.conf
 Requires=var.mount
-After=var.mount basic.target systemd-udevd.service
+After=var.mount multi-user.target
 Before=shutdown.target
 Conflicts=shutdown.target
 
