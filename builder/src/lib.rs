@@ -11,6 +11,7 @@ pub mod fault;
 pub mod fetch;
 pub mod inspect;
 pub mod lock;
+pub mod patch;
 pub mod progress;
 pub mod recipe;
 pub mod report;

@@ -17,6 +17,8 @@ pub enum Phase {
     Seal,
     /// Writing root, verity and disk; units are bytes.
     Write,
+    /// Making patches between versions; units are bytes of the new version.
+    Patch,
     /// Booting a machine.
     Boot,
 }

@@ -69,6 +69,7 @@ fn name(phase: Phase) -> &'static str {
         Phase::Compose => "compose",
         Phase::Seal => "seal",
         Phase::Write => "write",
+        Phase::Patch => "patch",
         Phase::Boot => "boot",
     }
 }

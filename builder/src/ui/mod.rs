@@ -88,11 +88,12 @@ fn label(phase: Phase) -> &'static str {
         Phase::Compose => "Composing the root",
         Phase::Seal => "Committing to the store",
         Phase::Write => "Writing the image",
+        Phase::Patch => "Making patches",
         Phase::Boot => "Booting",
     }
 }
 
 /// Whether a phase counts bytes (else it counts steps).
 fn counts_bytes(phase: Phase) -> bool {
-    matches!(phase, Phase::Index | Phase::Fetch | Phase::Unpack | Phase::Seal | Phase::Write)
+    matches!(phase, Phase::Index | Phase::Fetch | Phase::Unpack | Phase::Seal | Phase::Write | Phase::Patch)
 }

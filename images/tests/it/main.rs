@@ -4,5 +4,7 @@ mod cpio;
 mod disk;
 mod erofs;
 mod esp;
+mod frames;
+mod patch;
 mod uki;
 mod verity;
