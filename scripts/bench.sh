@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Every budget of building and booting: its limit, ours, and the peer's figure from the same run on the same machine.
+# Every budget of building, booting and updating: its limit, ours, and the peer's figure from the same run on the same machine.
 #
-#   scripts/bench.sh [PART...]     build tree image boot, all four if none is named; mkosi only if it is named
+#   scripts/bench.sh [PART...]     build tree image boot update, all five if none is named; mkosi only if it is named
 #
 #   BENCH_BUILDS=3     builds of each kind; the median counts
 #   BENCH_RUNS=2       pairs of boots, ours and the peer's in turn
+#   BENCH_PAIR=FOLDER  two builds, docker-host_1 and docker-host_2, to update from and to; made if it isn't set
 #   SLIPWAY_MIRROR, SLIPWAY_CACHE, SLIPWAY_QEMU, SLIPWAY_OVMF_CODE, SLIPWAY_OVMF_VARS as for `slipway`
 #
 # Figures stay in out/bench/values, so that a part can be run by itself; the peer's image stays in out/bench/peer. The parts
@@ -72,6 +73,11 @@ install_missing() {
     need mcopy mtools 'peer: files into it'
     need sfdisk fdisk 'peer: its partition table'
     need qemu-img qemu-utils 'disks that remember a first boot'
+    need fsck.erofs erofs-utils 'update: the files of two roots, for the floor'
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then
+        printf 'bench: %-18s %s\n' python3-venv 'update: bsdiff and zstd, for the floor' >&2
+        missing+=(python3-venv)
+    fi
     [ "${#missing[@]}" = 0 ] && return
     command -v apt-get >/dev/null || die 'this machine has no apt: install these by hand, then run it again'
     say "installing ${missing[*]}"
@@ -105,6 +111,30 @@ part_build() {
     grep -c '^role = "root"' "$lock" >"$(value packages)"
 }
 
+# What an update costs whose old version is the distribution as it was released, and the new one has its security updates.
+part_update() {
+    local recipes=$bench/pair/recipes pair=${BENCH_PAIR:-$bench/pair/out} name
+    if [ -z "${BENCH_PAIR:-}" ]; then
+        say 'update: builds the pair'
+        rm -rf "$bench/pair"
+        mkdir -p "$bench/pair"
+        cp -r recipes "$recipes"
+        printf 'extends = "docker-host.toml"\n[image]\nversion = "1"\n[archive]\nsuites = ["%s"]\n' "$peer_release" >"$recipes/old.toml"
+        printf 'extends = "docker-host.toml"\n[image]\nversion = "2"\n' >"$recipes/new.toml"
+        for name in old new; do
+            quietly "pair-lock-$name" "$slipway" --quiet --cache "$cache" lock "$recipes/$name.toml"
+            quietly "pair-$name" "$slipway" --quiet --cache "$cache" --out "$pair" build "$recipes/$name.toml"
+        done
+    fi
+    say 'update: patches, frames, the floor'
+    scripts/bench/update.sh "$pair/docker-host_1" "$pair/docker-host_2" >"$(value update-table)"
+    for name in floor root-bytes uki-bytes uki-floor casync-like root-seconds uki-seconds make-kb apply-kb apply-seconds; do
+        awk -v name="$name" '$1 == name {print $2}' "$bench"/update/*.values >"$(value "update-$name")"
+    done
+    stat -c %s "$pair/docker-host_2/root.erofs" >"$(value update-root-size)"
+    rm -rf "$bench/pair"
+}
+
 trap '[ -z "$qemu_pid" ] || kill "$qemu_pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir -p "$bench/values" "$logs"
 work=$(mktemp -d "$bench/work.XXXXXX")
@@ -112,13 +142,13 @@ work=$(mktemp -d "$bench/work.XXXXXX")
 . scripts/bench/machine.sh
 . scripts/bench/table.sh
 
-[ "$#" -gt 0 ] || set -- build tree image boot
+[ "$#" -gt 0 ] || set -- build tree image boot update
 install_missing
 export PATH=$PATH:/usr/sbin:/sbin
 : >"$bench/notes"
 for part in "$@"; do
     case $part in
-        build | tree | image | boot | mkosi) "part_$part" ;;
+        build | tree | image | boot | update | mkosi) "part_$part" ;;
         *) die "there is no part '$part'" ;;
     esac
 done

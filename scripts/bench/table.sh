@@ -49,11 +49,27 @@ table() {
     row '  CPU time of QEMU until then' '' s 1 "$our_cpu" "$peer_cpu" 'likewise'
     row '  likewise at the very first boot' '' s 1 "$(median "$(value ours-first.ready.s)")" "$(median "$(value peer-first.ready.s)")" \
         'ours formats /var and makes host keys, the peer has both'
+    update_rows
     echo
     echo "Medians of $(count clean.s) builds and $(count ours.ready.s) pairs of boots; MB are millions of bytes."
     pairs
     echo "Load of the machine at the end: $(cut -d' ' -f1-3 /proc/loadavg); processors: $(nproc)."
     [ ! -s "$bench/notes" ] || cat "$bench/notes"
+}
+
+update_rows() {
+    local MB=0.000001 kB=0.001024 floor size
+    floor=$(median "$(value update-floor)") size=$(median "$(value update-root-size)")
+    [ -n "$floor" ] && [ -n "$size" ] || return 0
+    row 'update: patch of the root, MB' '' MB 3 "$(median "$(value update-root-bytes)" $MB)" "$(median "$(value update-casync-like)" $MB)" \
+        'casync-like chunks of the same pair'
+    row '  in parts of the floor' 1.25 '' 3 "$(ratio "$(median "$(value update-root-bytes)")" "$floor")" \
+        "$(ratio "$(median "$(value update-casync-like)")" "$floor")" "the floor is ${floor%.*} bytes: per file, bsdiff or zstd"
+    row '  and of the kernel image' '' MB 2 "$(median "$(value update-uki-bytes)" $MB)" "$(median "$(value update-uki-floor)" $MB)" 'its floor'
+    row '  made in, root' 180 s 1 "$(median "$(value update-root-seconds)")" '' ''
+    row '  made with, peak memory' '' MB 0 "$(largest "$(value update-make-kb)" $kB)" '' ''
+    row '  root applied in (40 MB/s)' "$(awk -v size="$size" 'BEGIN {printf "%.1f", size / 4e7}')" s 1 "$(median "$(value update-apply-seconds)")" '' ''
+    row '  applied with, peak memory' 32 MB 0 "$(largest "$(value update-apply-kb)" $kB)" '' ''
 }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.6f", a / b}'; }

@@ -24,7 +24,8 @@ if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" --quiet install bsdiff4 zstandard
 fi
-cargo build --release --locked --quiet -p slipway-builder --example update-cost
+# With all crates, so that none is compiled anew with fewer features.
+cargo build --release --locked --quiet --workspace --example update-cost
 say 'making the patches'
 /usr/bin/time -f 'make-kb %M' -o "$work/make-memory.values" "$cost" make "$old" "$new" "$work/patch" >"$work/make.values"
 say 'applying the patch of the root'

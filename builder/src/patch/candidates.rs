@@ -76,12 +76,11 @@ impl<'a> Candidates<'a> {
 
     fn by_content(&self, region: &Region) -> Result<Option<Extent>, MakeError> {
         let bytes = read(self.new_image, "new", region.extent)?;
-        let content = match self.content.get() {
-            Some(content) => content,
-            None => {
-                let read = self.read_old()?;
-                self.content.get_or_init(|| read)
-            }
+        let content = if let Some(content) = self.content.get() {
+            content
+        } else {
+            let read = self.read_old()?;
+            self.content.get_or_init(|| read)
         };
         if let Some(extent) = build_id(&bytes).and_then(|id| content.by_build_id.get(&id)) {
             return Ok(Some(*extent));

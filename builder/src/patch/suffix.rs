@@ -258,7 +258,7 @@ mod tests {
                     made.extend_from_slice(&new[at..at + len]);
                 }
                 Op::Copy { old: from, .. } => {
-                    made.extend_from_slice(&old[usize::try_from(from - base).unwrap()..][..len])
+                    made.extend_from_slice(&old[usize::try_from(from - base).unwrap()..][..len]);
                 }
                 Op::Insert { .. } => made.extend_from_slice(&new[at..at + len]),
             }
