@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use slipway_updater::agent::Outcome;
 use slipway_updater::checks::{self, Phase, Report};
+use slipway_updater::host_agent::HostAgent;
 use slipway_updater::machine::State;
 use slipway_updater::view::View;
 use slipway_updater::{host_agent, process};
@@ -16,6 +17,8 @@ use crate::exit_code::ExitCode;
 /// Arguments of `settle`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    only: Only,
     /// Leave a restart to somebody else.
     #[arg(long)]
     no_restart: bool,
@@ -24,15 +27,28 @@ pub struct Arguments {
     json: bool,
 }
 
+/// One part of it, for the units of an image.
+#[derive(Debug, Default, clap::Args)]
+#[group(multiple = false)]
+pub struct Only {
+    /// Run the health checks; leave the version if they fail, and don't keep it yet if they hold.
+    #[arg(long)]
+    check: bool,
+    /// Keep the version without running the health checks: somebody else has.
+    #[arg(long)]
+    commit: bool,
+    /// Leave the version without running the health checks, for this reason.
+    #[arg(long, value_name = "REASON")]
+    leave: Option<String>,
+}
+
 impl Arguments {
     /// Decides about a version on trial.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let (mut agent, mut outcome) = host_agent::start(Path::new("/"))?;
         let on_trial = matches!(agent.state(), State::Trial { .. });
         if on_trial && outcome == Outcome::Done {
-            let set = checks::load(Path::new("/"))?.health;
-            let report = checks::run(&set, Phase::Booting, &|_| {});
-            outcome = if report.ok { agent.healthy()? } else { agent.unhealthy(&failed(&report))? };
+            outcome = self.only.decide(&mut agent)?;
         }
         let view = View::of(&agent, &[])?;
         let said = if self.json { serde_json::to_string(&view)? } else { view.summary() };
@@ -42,6 +58,25 @@ impl Arguments {
         }
         let well = outcome == Outcome::Done && !matches!(view.state, State::Stuck { .. });
         Ok(if well { ExitCode::Done } else { ExitCode::NotWell })
+    }
+}
+
+impl Only {
+    /// Decides about what runs, which is on trial.
+    pub fn decide(&self, agent: &mut HostAgent) -> anyhow::Result<Outcome> {
+        if self.commit {
+            return Ok(agent.healthy()?);
+        }
+        if let Some(reason) = &self.leave {
+            return Ok(agent.unhealthy(reason)?);
+        }
+        let set = checks::load(Path::new("/"))?.health;
+        let report = checks::run(&set, Phase::Booting, &|_| {});
+        Ok(match report.ok {
+            true if self.check => Outcome::Done,
+            true => agent.healthy()?,
+            false => agent.unhealthy(&failed(&report))?,
+        })
     }
 }
 

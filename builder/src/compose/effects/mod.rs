@@ -19,6 +19,7 @@ mod ssh;
 mod state;
 mod systemd;
 mod tmpfiles;
+mod trial;
 mod var;
 
 use slipway_images::content::Content;
@@ -49,6 +50,7 @@ const EFFECTS: &[Effect] = &[
     ("network", network::apply),
     ("state", state::apply),
     ("slipway", slipway::apply),
+    ("trial", trial::apply),
     ("containers", containers::apply),
     ("systemd", systemd::apply),
     ("tmpfiles", tmpfiles::apply),
