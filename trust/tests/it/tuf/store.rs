@@ -59,6 +59,20 @@ fn what_is_damaged_or_missing_is_never_a_fresh_start() {
     }
 }
 
+/// Without its checksum, an index that lost a line would let the role of that line start anew.
+#[test]
+fn an_index_that_lost_a_line_is_damaged() {
+    let (host, repo, _) = settled();
+    let path = host.path().join("index");
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: String =
+        text.lines().filter(|line| !line.starts_with("timestamp")).flat_map(|line| [line, "\n"]).collect();
+    assert_ne!(kept, text);
+    fs::write(&path, kept).unwrap();
+    fails(host.refresh(&repo), "index is damaged: its checksum is wrong");
+    assert!(host.kept("timestamp").is_some());
+}
+
 #[test]
 fn an_empty_folder_is_nothing_to_start_from() {
     let folder = tempfile::tempdir().unwrap();
