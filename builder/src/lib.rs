@@ -3,7 +3,6 @@
 pub mod apt;
 pub mod archive;
 pub mod build;
-pub mod calendar;
 pub mod compose;
 pub mod deb;
 pub mod disuse;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use slipway_images::calendar::Moment;
 use slipway_images::disk::derived_uuid;
 use slipway_images::tree::Kind;
 
-use crate::calendar::Utc;
 use crate::deb::Package;
 use crate::lock::{Lock, LockedPackage, Role};
 use crate::recipe::{Download, Recipe};
@@ -34,7 +34,7 @@ pub fn sbom<'a>(recipe: &Recipe, lock: &Lock, packages: impl IntoIterator<Item =
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
-            "timestamp": Utc::from_seconds(lock.epoch).rfc3339(),
+            "timestamp": Moment::from_seconds(lock.epoch).rfc3339(),
             "tools": { "components": [{
                 "type": "application", "name": "slipway", "version": env!("CARGO_PKG_VERSION"),
             }] },

@@ -5,6 +5,7 @@
 //! socket, and never prints.
 
 pub mod boot;
+pub mod calendar;
 pub mod checks;
 pub mod content;
 pub mod cpio;
@@ -16,6 +17,7 @@ pub mod frames;
 pub mod manifest;
 pub mod names;
 pub mod patch;
+pub mod release;
 pub mod tree;
 pub mod uki;
 pub mod verity;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use slipway_builder::calendar::Utc;
 use slipway_builder::report::bytes;
 use slipway_builder::store::{Entry, Store};
+use slipway_images::calendar::Moment;
 
 use crate::context::Context;
 use crate::exit_codes::ExitCode;
@@ -39,7 +39,7 @@ impl Args {
                 text,
                 "{}  {}  {:width$}  {:>4} packages, {}",
                 &entry.commit[..12],
-                Utc::from_seconds(entry.built),
+                Moment::from_seconds(entry.built),
                 name(entry),
                 entry.packages,
                 bytes(entry.size)

@@ -9,9 +9,9 @@ use tar::{Builder, EntryType};
 use super::write::header;
 use super::{ContainerError, Image, Layer, oci_digest};
 use crate::archive::spool::Spool;
-use crate::calendar::Utc;
 use crate::deb::Package;
 use crate::recipe::Container;
+use slipway_images::calendar::Moment;
 use slipway_images::content::Content;
 
 /// What nobody reads in a container.
@@ -39,7 +39,7 @@ pub fn image_of(
     let layer = spool
         .write(|sink| write_layer(&mut Builder::new(sink), &tree, epoch))
         .map_err(|source| ContainerError::Write { name: name(), source })?;
-    let created = Utc::from_seconds(epoch).rfc3339();
+    let created = Moment::from_seconds(epoch).rfc3339();
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
