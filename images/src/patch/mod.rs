@@ -26,6 +26,7 @@ use std::io;
 
 use crate::digest::Digest;
 
+pub use apply::WindowMaker;
 pub use head::{HEAD_FIXED_LEN, Head, Pair, Window};
 pub use op::Op;
 pub use write::{PatchSummary, WindowPlan, plan_windows, write};

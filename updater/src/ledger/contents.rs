@@ -181,7 +181,8 @@ impl LedgerContents {
     /// Notes that installing a version went wrong: the wait before the next attempt doubles each time.
     pub fn record_trouble(&mut self, root_hash: RootHash, label: &PartitionLabel, reason: &str, now: UnixSeconds) {
         let attempts = self.trouble(root_hash).map_or(1, |trouble| trouble.attempts.saturating_add(1));
-        let wait = FIRST_WAIT.checked_shl(attempts - 1).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let doubled = 1_u64.checked_shl(attempts - 1).unwrap_or(u64::MAX);
+        let wait = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
         let mut reason = reason.to_owned();
         shorten(&mut reason);
         let label = label.to_string();
