@@ -9,6 +9,7 @@ pub mod disuse;
 pub mod fault;
 pub mod fetch;
 pub mod inspect;
+pub mod keys;
 pub mod lock;
 pub mod patch;
 pub mod progress;

@@ -7,6 +7,7 @@ mod diff;
 mod gc;
 mod image;
 mod inspect;
+mod keys;
 mod lock;
 mod log;
 mod man;
@@ -52,6 +53,8 @@ pub enum Command {
     Run(run::Args),
     /// Boot an image in a virtual machine and run its smoke checks inside
     Test(test::Args),
+    /// Make, renew and show the keys that sign releases
+    Keys(keys::Args),
     /// Print the JSON Schema of recipes, for editors
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -71,6 +74,7 @@ impl Command {
             Self::Log(args) => args.run(context),
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),
+            Self::Keys(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Run(args) => args.run(context),
             Self::Test(args) => args.run(context),

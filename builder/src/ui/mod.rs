@@ -5,6 +5,7 @@ pub mod errors;
 pub mod format;
 mod json;
 mod lines;
+pub mod passphrase;
 
 use std::env;
 use std::io::{self, IsTerminal as _};

@@ -4,6 +4,7 @@
 mod cli;
 mod fetch;
 mod inspect;
+mod keys;
 mod licences;
 mod lock;
 mod manual;

@@ -1,0 +1,164 @@
+//! The ceremony of `keys/README.md`, walked through with the program itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use slipway_builder::keys::KeyFolder;
+use slipway_trust::tuf::sign::TopRole;
+
+/// Runs `slipway keys …` in `folder`; whether it went well, and what it printed.
+fn keys(folder: &Path, passphrase: &str, arguments: &[&str]) -> (bool, String) {
+    let mut slipway = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    // Without a terminal of its own it can't ask anybody.
+    slipway.arg("keys").args(arguments).current_dir(folder).env("SLIPWAY_PASSPHRASE", passphrase);
+    let output = slipway.output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
+#[track_caller]
+fn done(folder: &Path, passphrase: &str, arguments: &[&str]) -> String {
+    let (good, text) = keys(folder, passphrase, arguments);
+    assert!(good, "{arguments:?}: {text}");
+    text
+}
+
+#[track_caller]
+fn refused(folder: &Path, passphrase: &str, arguments: &[&str], words: &str) {
+    let (good, text) = keys(folder, passphrase, arguments);
+    assert!(!good && text.contains(words), "{arguments:?}: {text}");
+}
+
+#[test]
+fn the_ceremony_goes_as_it_is_written() {
+    // Three machines: two that are never on a network, and the one that publishes.
+    let [alice, bob, here] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [alice, bob, here] = [alice.path(), bob.path(), here.path()];
+    let carry = |file: &str, from: &Path, to: &Path| assert!(fs::copy(from.join(file), to.join(file)).unwrap() > 0);
+
+    // 1. Root keys.
+    done(alice, "alice's own phrase", &["new", "alice.pem"]);
+    done(bob, "bob's own phrase", &["new", "bob.pem"]);
+    refused(bob, "short", &["new", "carol.pem"], "at least 8 characters");
+    refused(bob, "bob's own phrase", &["new", "bob.pem"], "could not be written");
+    let private = alice.join("alice.pem");
+    assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&private).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+
+    // 2. The first root.
+    carry("alice.pub.pem", alice, here);
+    carry("bob.pub.pem", bob, here);
+    let init = ["init", "keys", "--root", "alice.pub.pem", "--root", "bob.pub.pem", "--threshold", "2"];
+    refused(
+        here,
+        "online phrase",
+        &["init", "keys", "--root", "alice.pub.pem", "--threshold", "2"],
+        "needs 2 signatures",
+    );
+    assert!(!here.join("keys").exists());
+    let told = done(here, "online phrase", &init);
+    assert!(told.contains("0 of 2 signatures"), "{told}");
+    refused(here, "online phrase", &init, "holds keys already");
+
+    // 3. Signed on two machines, one after the other.
+    let folder = here.join("keys");
+    carry("1.root.draft.json", &folder, alice);
+    refused(alice, "wrong phrase", &["sign", "1.root.draft.json", "--key", "alice.pem"], "can't be opened");
+    let told = done(alice, "alice's own phrase", &["sign", "1.root.draft.json", "--key", "alice.pem"]);
+    assert!(told.contains("1 of 2 signatures"), "{told}");
+    carry("1.root.draft.json", alice, bob);
+    done(bob, "bob's own phrase", &["sign", "1.root.draft.json", "--key", "bob.pem"]);
+    fs::rename(bob.join("1.root.json"), here.join("copy.json")).unwrap();
+
+    // 4. Brought home.
+    refused(here, "", &["show", "nowhere"], "holds no root");
+    let told = done(here, "", &["sign", "keys/1.root.draft.json", "--merge", "copy.json"]);
+    assert!(told.contains("1.root.json is the root now"), "{told}");
+    assert!(!folder.join("1.root.draft.json").exists());
+    let told = done(here, "", &["show", "keys"]);
+    assert!(told.contains("root version 1") && told.contains("root: 2 of"), "{told}");
+
+    // 5. A year later: another timestamp key, and alice leaves. Copies are signed at the same time.
+    done(bob, "carol's own phrase", &["new", "carol.pem"]);
+    carry("carol.pub.pem", bob, here);
+    let alices = KeyFolder::at(&folder).root().unwrap().root.key_ids[0].to_string();
+    let rotate =
+        ["rotate", "keys", "--replace", "timestamp", "--add-root", "carol.pub.pem", "--remove-root", &alices[..12]];
+    done(here, "online phrase", &rotate);
+    refused(here, "online phrase", &["rotate", "keys"], "waits for signatures");
+    let old = fs::read(folder.join("timestamp.pub.pem")).unwrap();
+    for (machine, phrase, key) in [(alice, "alice's own phrase", "alice.pem"), (bob, "bob's own phrase", "bob.pem")] {
+        carry("2.root.draft.json", &folder, machine);
+        done(machine, phrase, &["sign", "2.root.draft.json", "--key", key]);
+    }
+    let merge = |machine: &Path| machine.join("2.root.draft.json").to_str().unwrap().to_owned();
+    let told = done(here, "", &["sign", "keys/2.root.draft.json", "--merge", &merge(alice), "--merge", &merge(bob)]);
+    // Enough of the keys before, not enough of its own: carol's is missing.
+    assert!(told.contains("1 of 2 signatures of its own keys, 2 of 2 of the root before"), "{told}");
+    assert_eq!(fs::read(folder.join("timestamp.pub.pem")).unwrap(), old);
+    carry("carol.pem", bob, here);
+    let told = done(here, "carol's own phrase", &["sign", "keys/2.root.draft.json", "--key", "carol.pem"]);
+    assert!(told.contains("2.root.json is the root now"), "{told}");
+    assert_ne!(fs::read(folder.join("timestamp.pub.pem")).unwrap(), old);
+    assert!(!folder.join("timestamp-next.pem").exists());
+
+    // The folder's keys are those that the root names.
+    let root = KeyFolder::at(&folder).root().unwrap();
+    for role in [TopRole::Targets, TopRole::Snapshot, TopRole::Timestamp] {
+        let ask = |_: &Path| Ok(slipway_builder::keys::Passphrase::known("online phrase".to_owned()));
+        let key = KeyFolder::at(&folder).signing_key(role, &ask).unwrap();
+        assert_eq!(role.of(&root).key_ids, [key.id()]);
+    }
+}
+
+#[test]
+fn development_keys_are_made_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = done(folder.path(), "", &["init", "--development"]);
+    assert!(told.contains("1.root.json is the root now") && told.contains("development keys"), "{told}");
+    assert!(folder.path().join("keys/private/1.root.json").exists());
+    let root = KeyFolder::at(&folder.path().join("keys/private")).root().unwrap();
+    assert_eq!(root.header.version.number(), 1);
+}
+
+#[test]
+fn a_root_that_is_about_to_expire_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    done(folder.path(), "", &["init", "k", "--development", "--expires-in", "30"]);
+    let told = done(folder.path(), "", &["show", "k"]);
+    assert!(told.contains("the root expires in 29 days") || told.contains("the root expires in 30 days"), "{told}");
+}
+
+#[test]
+fn a_changed_root_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    done(folder.path(), "", &["init", "k", "--development"]);
+    let path = folder.path().join("k/1.root.json");
+    let text =
+        fs::read_to_string(&path).unwrap().replace("\"consistent_snapshot\": true", "\"consistent_snapshot\": false");
+    fs::write(&path, text).unwrap();
+    refused(folder.path(), "", &["show", "k"], "1.root.json is not to be trusted: it has 0 of the 1 signatures");
+}
+
+/// Other tools read and make the same files.
+#[test]
+fn openssl_reads_our_keys_and_we_read_its() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    done(folder.path(), "a long phrase", &["new", "ours.pem"]);
+    let public = openssl(&["pkey", "-in", "ours.pem", "-passin", "pass:a long phrase", "-pubout"]);
+    assert_eq!(public, fs::read(folder.path().join("ours.pub.pem")).unwrap());
+
+    openssl(&["genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:their phrase", "-out", "theirs.pem"]);
+    let public = openssl(&["pkey", "-in", "theirs.pem", "-passin", "pass:their phrase", "-pubout"]);
+    fs::write(folder.path().join("theirs.pub.pem"), public).unwrap();
+    done(folder.path(), "online phrase", &["init", "k", "--root", "theirs.pub.pem"]);
+    let told = done(folder.path(), "their phrase", &["sign", "k/1.root.draft.json", "--key", "theirs.pem"]);
+    assert!(told.contains("is the root now"), "{told}");
+}
