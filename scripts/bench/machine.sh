@@ -1,7 +1,8 @@
 # Boots a disk in QEMU and takes its times from the host's side. Sourced by scripts/bench.sh.
 
 # The marker is written by a unit that both images are handed from outside, as credentials: neither has anything of the benchmark in it.
-# It starts when docker.service says that it is ready, and writes to the serial console. What it reads after that costs nothing that is counted.
+# It starts when docker.service says that it is ready, and writes to the second serial port: a login prompt that starts on the
+# first one hangs up on who writes there. What it reads after that costs nothing that is counted.
 write_credentials() {
     cat >"$work/unit" <<'UNIT'
 [Unit]
@@ -14,7 +15,7 @@ ConditionPathExists=!/etc/initrd-release
 Type=oneshot
 StandardOutput=tty
 StandardError=null
-TTYPath=/dev/ttyS0
+TTYPath=/dev/ttyS1
 ExecStart=/usr/bin/echo BENCH docker ready
 ExecStart=-/usr/bin/cat /run/slipway/boot.json
 ExecStart=-/usr/bin/systemctl show --property=InitRDTimestampMonotonic --property=UserspaceTimestampMonotonic
@@ -60,7 +61,8 @@ boot() { # NAME DISK.QCOW2 UNIT: adds to NAME.ready.s (wall time until Docker is
     start=$EPOCHREALTIME
     "${SLIPWAY_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config -machine q35,smm=off,vmport=off \
         -accel tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048M -display none \
-        -chardev stdio,id=console,signal=off -device isa-serial,chardev=console \
+        -chardev "file,id=console,path=$log.console" -device isa-serial,chardev=console \
+        -chardev stdio,id=marker,signal=off -device isa-serial,chardev=marker \
         -drive "if=pflash,unit=0,readonly=on,format=raw,file=$firmware_code" \
         -drive "if=pflash,unit=1,format=raw,file=$work/variables.fd" \
         -drive "if=none,id=disk0,discard=unmap,detect-zeroes=unmap,format=qcow2,cache=unsafe,snapshot=$snapshot,file=$disk" \

@@ -6,12 +6,14 @@
 use super::Stage;
 use crate::compose::ComposeError;
 
+/// `/var/run` is there from the start: what starts before systemd-tmpfiles, and asks for a folder in it, would make it a folder.
 const REPART: &str = "\
 [Partition]
 Type=var
 Label=state
 SizeMinBytes=256M
 GrowFileSystem=yes
+MakeSymlinks=/run:../run
 ";
 
 /// At a first boot. It waits for no device: the initrd links the disk's node, and names the one that the partition will have.
@@ -33,7 +35,8 @@ ExecStartPre=-/usr/sbin/modprobe loop
 ExecStart=/usr/bin/systemd-repart --dry-run=no /run/slipway/disk
 ";
 
-/// `systemd-fsck@.service` would wait until udev has gone through all devices.
+/// `systemd-fsck@.service` would wait until udev has gone through all devices, and start three programs, one by the other.
+/// e2fsck says 1 when it has mended something. xfs and btrfs have no such check: they recover when they are mounted.
 const CHECK_UNIT: &str = "\
 [Unit]
 Description=Check the state partition
@@ -45,7 +48,8 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/lib/systemd/systemd-fsck /run/slipway/state
+ExecStart=/usr/sbin/e2fsck -p /run/slipway/state
+SuccessExitStatus=1
 TimeoutSec=infinity
 ";
 
@@ -83,13 +87,17 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     }
     stage.file("/usr/lib/repart.d/50-state.conf", 0o644, format!("{REPART}Format={filesystem}\n"))?;
     stage.unit("slipway-state.service", STATE_UNIT, &[])?;
-    stage.unit("slipway-check-state.service", CHECK_UNIT, &[])?;
+    let checked = if filesystem == "ext4" {
+        stage.unit("slipway-check-state.service", CHECK_UNIT, &[])?;
+        "Requires=slipway-check-state.service\nAfter=slipway-check-state.service\n"
+    } else {
+        ""
+    };
     stage.unit("slipway-grow-state.service", GROW_UNIT, &["multi-user.target"])?;
     // Not a path below `/dev`, or systemd would wait until udev has seen it.
     let mount = format!(
-        "[Unit]\nDescription=State partition\nWants=slipway-state.service\nRequires=slipway-check-state.service\n\
-         After=slipway-state.service slipway-check-state.service\n\
-         Before=local-fs.target\nConflicts=umount.target\nBefore=umount.target\nDefaultDependencies=no\n\n\
+        "[Unit]\nDescription=State partition\nWants=slipway-state.service\nAfter=slipway-state.service\n\
+         {checked}Before=local-fs.target\nConflicts=umount.target\nBefore=umount.target\nDefaultDependencies=no\n\n\
          [Mount]\nWhat=/run/slipway/state\nWhere=/var\nType={filesystem}\nOptions=noatime\n"
     );
     stage.file("/usr/lib/systemd/system/var.mount", 0o644, mount)?;
