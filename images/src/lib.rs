@@ -20,5 +20,6 @@ pub mod patch;
 pub mod release;
 pub mod tree;
 pub mod uki;
+pub mod update;
 pub mod verity;
 pub mod version;

@@ -11,7 +11,7 @@ use crate::ledger::{
     Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
 };
 use crate::machine::{Cause, Effect, Event, Other, Refused, Running, Situation, State, Which, step};
-use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, VerifiedRelease, admit};
+use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
 use crate::stage::{
     ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
 };
@@ -68,6 +68,7 @@ pub struct Agent<D, S, W> {
     surroundings: W,
     state: State,
     origin: Option<Origin>,
+    patch_failure: Option<String>,
 }
 
 /// What an installation is at.
@@ -94,7 +95,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     /// may be that the machine must restart.
     pub fn start(disk: Disk<D>, store: S, surroundings: W) -> Result<(Self, Outcome), AgentError> {
         let ledger = Ledger::load(store).map_err(|(_, error)| error);
-        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None };
+        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None, patch_failure: None };
         let outcome = agent.look_again()?;
         Ok((agent, outcome))
     }
@@ -102,7 +103,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     /// Looks at disk and ledger and touches nothing: where the host stands, and what [`start`](Self::start) would do.
     pub fn examine(disk: Disk<D>, store: S, surroundings: W) -> Result<(Self, Vec<Effect>), AgentError> {
         let ledger = Ledger::load(store).map_err(|(_, error)| error);
-        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None };
+        let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None, patch_failure: None };
         let (state, effects) = step(State::Unknown, Event::Start(agent.situation()?));
         agent.state = state;
         Ok((agent, effects))
@@ -123,6 +124,11 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         self.ledger.as_ref().map(Ledger::contents)
     }
 
+    /// The time of the host's clock.
+    pub fn now(&self) -> UnixSeconds {
+        self.surroundings.now()
+    }
+
     /// The disk.
     pub fn disk(&self) -> &Disk<D> {
         &self.disk
@@ -133,13 +139,23 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         self.origin
     }
 
+    /// Why the last installation could not use a patch, if it tried one and couldn't.
+    pub fn patch_failure(&self) -> Option<&str> {
+        self.patch_failure.as_deref()
+    }
+
     /// Whether a release would be installed.
     pub fn admit(&self, release: &VerifiedRelease) -> Result<AdmittedRelease, AgentError> {
+        self.admit_on(release, &Terms::default())
+    }
+
+    /// Whether a release would be installed on these terms.
+    pub fn admit_on(&self, release: &VerifiedRelease, terms: &Terms<'_>) -> Result<AdmittedRelease, AgentError> {
         let ledger = match &self.ledger {
             Ok(ledger) => ledger.contents(),
             Err(_) => return Err(Refused::Stuck.into()),
         };
-        Ok(admit(release, &self.survey()?, ledger, self.surroundings.now())?)
+        Ok(admit(release, &self.survey()?, ledger, self.surroundings.now(), terms)?)
     }
 
     /// Installs a release into the slot that doesn't run, so that the next boot tries it.
@@ -181,6 +197,12 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     /// The machine may restart into a version that waits.
     pub fn restart(&mut self) -> Result<Outcome, AgentError> {
         self.handle(Event::Restart, None, "")
+    }
+
+    /// What runs was withdrawn, for a reason, and another version waits: the boot loader must not start what runs again,
+    /// even if the other one is older.
+    pub fn leave_withdrawn(&mut self, why: &str) -> Result<Outcome, AgentError> {
+        self.handle(Event::Withdrawn, None, why)
     }
 
     /// An operator lets a version that failed be tried again. Says whether there was one.
@@ -303,6 +325,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             (Effect::WriteBlocks, Job::Tree(slot)) => {
                 let written = slot.write_blocks(disk, install.source)?;
                 self.origin = Some(written.origin());
+                self.patch_failure = written.patch_failure().map(str::to_owned);
                 Job::Written(written)
             }
             (Effect::VerifySlot, Job::Written(slot)) => Job::Staged(slot.verify(disk)?),
@@ -330,6 +353,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Cause::Health => FailureReason::Health(words.to_owned()),
             Cause::TriesUsedUp => FailureReason::TriesUsedUp,
             Cause::Operator => FailureReason::Operator(words.to_owned()),
+            Cause::Withdrawn => FailureReason::Withdrawn(words.to_owned()),
         };
         let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which));
         let failure = Failure { root_hash, label: label.to_string(), reason, at, log };
@@ -378,7 +402,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
 }
 
 /// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

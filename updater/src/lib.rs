@@ -13,5 +13,7 @@ pub mod machine;
 pub mod net;
 pub mod process;
 pub mod release;
+pub mod source;
 pub mod stage;
+pub mod update;
 pub mod view;

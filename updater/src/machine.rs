@@ -119,6 +119,8 @@ pub enum Event {
     Unhealthy,
     /// An operator wants to go back.
     Rollback,
+    /// What runs was withdrawn, and the version that waits is to replace it.
+    Withdrawn,
     /// The machine may restart now.
     Restart,
 }
@@ -141,6 +143,8 @@ pub enum Cause {
     TriesUsedUp,
     /// An operator.
     Operator,
+    /// Its publisher took it back.
+    Withdrawn,
 }
 
 /// Something to do.
@@ -276,7 +280,7 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             (Leaving, [&[Effect::VerifyFallback][..], &leave(Cause::Operator)].concat())
         }
         (Idle { fallback: false }, Event::Rollback) => refuse(Refused::NoFallback),
-        (Idle { .. }, Event::Restart) => refuse(Refused::NothingArmed),
+        (Idle { .. }, Event::Restart | Event::Withdrawn) => refuse(Refused::NothingArmed),
         // A committed version that becomes unwell is for people to look at: going back would hide what happens.
         (Idle { .. }, Event::Done | Event::Healthy | Event::Unhealthy) => stay,
         (Idle { .. }, Event::Failed) => (Unknown, Vec::new()),
@@ -288,16 +292,18 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             (StuckIn { why: Stuck::NoFallback }, vec![Effect::RecordFailure(Which::Running, Cause::Health)])
         }
         (Trial { fallback: false }, Event::Rollback) => refuse(Refused::NoFallback),
-        (Trial { .. }, Event::Admitted | Event::Restart) => refuse(Refused::OnTrial),
+        (Trial { .. }, Event::Admitted | Event::Restart | Event::Withdrawn) => refuse(Refused::OnTrial),
         (Trial { .. }, Event::Done) => stay,
         (Trial { .. }, Event::Failed) => (Unknown, Vec::new()),
 
         (Staging, Event::Done) => (Armed, Vec::new()),
         (Staging, Event::Failed) => (Unknown, vec![Effect::NoteTrouble]),
         (Staging, Event::Healthy | Event::Unhealthy) => stay,
-        (Staging, Event::Admitted | Event::Rollback | Event::Restart) => refuse(Refused::Busy),
+        (Staging, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => refuse(Refused::Busy),
 
         (Armed, Event::Restart) => (Leaving, vec![Effect::Restart]),
+        // The boot loader prefers the newer version, which may be the one that was withdrawn.
+        (Armed, Event::Withdrawn) => (Leaving, leave(Cause::Withdrawn).to_vec()),
         // Going back before anything has changed: the new version is not tried.
         (Armed, Event::Rollback) => {
             (Idle { fallback: false }, vec![Effect::RecordFailure(Which::Other, Cause::Operator), Effect::OpenSlot])
@@ -308,16 +314,19 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         (Committing { fallback }, Event::Done) => (Idle { fallback }, Vec::new()),
         (Committing { .. }, Event::Failed) => (Unknown, Vec::new()),
         (Committing { .. }, Event::Healthy) => stay,
-        (Committing { .. }, Event::Unhealthy | Event::Admitted | Event::Rollback | Event::Restart) => {
-            refuse(Refused::Busy)
-        }
+        (
+            Committing { .. },
+            Event::Unhealthy | Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn,
+        ) => refuse(Refused::Busy),
 
         (Leaving, Event::Failed) => (Unknown, Vec::new()),
         (Leaving, Event::Done | Event::Healthy | Event::Unhealthy) => stay,
-        (Leaving, Event::Admitted | Event::Rollback | Event::Restart) => refuse(Refused::Leaving),
+        (Leaving, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => refuse(Refused::Leaving),
 
         (StuckIn { .. }, Event::Done | Event::Failed | Event::Healthy | Event::Unhealthy) => stay,
-        (StuckIn { .. }, Event::Admitted | Event::Rollback | Event::Restart) => refuse(Refused::Stuck),
+        (StuckIn { .. }, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => {
+            refuse(Refused::Stuck)
+        }
     }
 }
 
@@ -343,7 +352,7 @@ fn start(found: Situation) -> (State, Vec<Effect>) {
     }
     let fallback = found.other == Other::Fallback;
     if found.running_failed {
-        if fallback {
+        if fallback || found.other == Other::Armed {
             effects.extend([Effect::MarkRunningBad, Effect::Restart]);
             return (State::Leaving, effects);
         }

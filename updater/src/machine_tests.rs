@@ -42,6 +42,7 @@ fn events() -> Vec<Event> {
         Event::Healthy,
         Event::Unhealthy,
         Event::Rollback,
+        Event::Withdrawn,
         Event::Restart,
     ];
     plain.into_iter().chain(situations().into_iter().map(Event::Start)).collect()
@@ -105,7 +106,8 @@ fn what_runs_is_given_up_only_for_something_to_go_back_to_and_with_a_reason() {
     for (state, event, next, effects) in all() {
         let Some(mark) = place(&effects, |effect| *effect == Effect::MarkRunningBad) else { continue };
         let fallback = match (state, event) {
-            (_, Event::Start(found)) => found.other == Other::Fallback,
+            (_, Event::Start(found)) => matches!(found.other, Other::Fallback | Other::Armed),
+            (State::Armed, Event::Withdrawn) => true,
             (State::Idle { fallback } | State::Trial { fallback }, _) => fallback,
             _ => false,
         };

@@ -25,6 +25,10 @@ enum Command {
     Explain(commands::explain::Arguments),
     /// Lists what happened on this host: versions installed, committed, gone back from.
     History(commands::history::Arguments),
+    /// Asks the repository what it offers, and says what an update would do, and why.
+    Check(commands::check::Arguments),
+    /// Installs the version that this host is to run, and restarts into it.
+    Update(commands::update::Arguments),
     /// Goes back to the version in the other slot, or keeps a new one from being tried, and restarts.
     Rollback(commands::rollback::Arguments),
     /// Lets a version that failed here be installed again.
@@ -42,6 +46,8 @@ fn main() -> std::process::ExitCode {
         Command::Status(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),
         Command::History(arguments) => arguments.run(),
+        Command::Check(arguments) => arguments.run(),
+        Command::Update(arguments) => arguments.run(),
         Command::Rollback(arguments) => arguments.run(),
         Command::Allow(arguments) => arguments.run(),
         Command::Settle(arguments) => arguments.run(),

@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use slipway_images::content::ReadAt;
 use slipway_images::digest::Digest;
 use slipway_images::manifest::Manifest;
 use slipway_images::names::{BootTries, PartitionLabel, TriesLeft};
-use slipway_images::verity::{BlockIndex, RootHash};
+use slipway_images::verity::{BlockIndex, GroupIndex, LeafBlock, RootHash, TreeHead};
 use slipway_images::version::Version;
 
 use crate::disk::survey::Survey;
@@ -76,6 +77,17 @@ impl AdmittedRelease {
     pub fn target(&self) -> &Target {
         &self.target
     }
+}
+
+/// On which terms a release is admitted; by default as any other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms<'a> {
+    /// An operator asks: the wait after an installation that went wrong is over.
+    pub by_hand: bool,
+    /// What runs was withdrawn: an older version will do.
+    pub instead_of_withdrawn: bool,
+    /// The floor that counts, where it was lowered.
+    pub lowered_floor: Option<&'a Version>,
 }
 
 /// Why a release is not installed. Nothing was written.
@@ -154,6 +166,7 @@ pub fn admit(
     survey: &Survey,
     ledger: &LedgerContents,
     now: UnixSeconds,
+    terms: &Terms<'_>,
 ) -> Result<AdmittedRelease, Refusal> {
     let target = release.target();
     let (label, running) = (&target.label, &survey.running_label);
@@ -166,16 +179,18 @@ pub fn admit(
         return Err(Refusal::Running(text()));
     }
     let offered = label.version();
-    if offered < running.version() {
+    if offered < running.version() && !terms.instead_of_withdrawn {
         return Err(Refusal::Older { offered: offered.clone(), running: running.version().clone() });
     }
-    if let Some(floor) = ledger.floor.as_ref().filter(|floor| offered < floor) {
+    let floor = ledger.floor.as_ref().map(|floor| terms.lowered_floor.map_or(floor, |lowered| lowered.min(floor)));
+    if let Some(floor) = floor.filter(|floor| offered < *floor) {
         return Err(Refusal::BelowFloor { offered: offered.clone(), floor: floor.clone() });
     }
     if let Some(failure) = ledger.failure(target.root_hash) {
         return Err(Refusal::Failed { label: text(), reason: failure.reason.to_string() });
     }
-    if let Some(trouble) = ledger.trouble(target.root_hash).filter(|trouble| now < trouble.not_before) {
+    if let Some(trouble) = ledger.trouble(target.root_hash).filter(|trouble| now < trouble.not_before && !terms.by_hand)
+    {
         return Err(Refusal::Waiting {
             label: text(),
             attempts: trouble.attempts,
@@ -213,4 +228,29 @@ pub trait ReleaseSource {
     /// Hands the 4096 bytes of each block in `wanted`, which is sorted and without overlaps, to `take`, in any order. An
     /// error of `take` ends it, and is passed on.
     fn blocks(&mut self, wanted: &[Range<u64>], take: &mut TakeBlock<'_>) -> io::Result<()>;
+    /// What makes the root from the one that runs, if the source has that. It is asked first, and when it fails, the hash
+    /// tree and blocks are.
+    fn patch(&mut self) -> Option<&mut dyn PatchSource> {
+        None
+    }
+}
+
+/// A group of blocks that a patch makes, with its leaves.
+pub type TakeGroup<'a> = dyn FnMut(GroupIndex, &LeafBlock, &[u8]) -> io::Result<()> + 'a;
+
+/// Makes a root from the one that runs. It is not trusted either: each group is checked against the head of the hash tree,
+/// and that against the signed root hash.
+pub trait PatchSource {
+    /// The head of the new hash tree. Whoever asks compares its root hash.
+    fn tree_head(&mut self) -> io::Result<TreeHead>;
+    /// Makes the groups of the new root from the bytes of the running one, `old`, in order, and hands to `take` those for
+    /// which `is_there` is false. A window whose groups are all there needn't be fetched. An error of `take` ends it, and is
+    /// passed on.
+    fn groups(
+        &mut self,
+        head: &TreeHead,
+        old: &dyn ReadAt,
+        is_there: &dyn Fn(GroupIndex) -> bool,
+        take: &mut TakeGroup<'_>,
+    ) -> io::Result<()>;
 }

@@ -7,13 +7,16 @@
 //! block must match its leaf, the kernel image must have the signed digest: all before anything refers to it. No more is
 //! read from a source than the manifest says.
 
+mod patched;
+
 use std::io::{self, Read};
 use std::ops::Range;
 
 use slipway_images::digest::Digest;
 use slipway_images::names::{BootEntryName, TriesLeft};
-use slipway_images::verity::{BLOCK_SIZE, BlockIndex, RootHash, VerityError, VerityTree, tree_len};
+use slipway_images::verity::{BLOCK_SIZE, BlockIndex, RootHash, TreeHead, VerityError, VerityTree, tree_len};
 
+use crate::agent::chain;
 use crate::blocks::LeafIndex;
 use crate::disk::device::{BlockDevice, Window};
 use crate::disk::durable::WriteError;
@@ -82,15 +85,25 @@ impl From<WriteError> for StageError {
 #[derive(Debug)]
 pub struct OpenSlot(Target);
 
-/// A slot whose hash tree is on the disk.
+/// A slot whose hash tree is on the disk, or the head of it.
 #[derive(Debug)]
-pub struct SlotWithTree(Target, VerityTree);
+pub struct SlotWithTree(Target, Tree);
+
+/// What the blocks of a slot are checked against.
+#[derive(Debug)]
+enum Tree {
+    /// Every hash.
+    Whole(VerityTree),
+    /// All but the leaves, which a patch makes together with the blocks.
+    Head(TreeHead),
+}
 
 /// A slot whose blocks all went to the disk.
 #[derive(Debug)]
 pub struct WrittenSlot {
     target: Target,
     origin: Origin,
+    patch_failure: Option<String>,
 }
 
 /// A slot that was read back and is whole.
@@ -117,6 +130,8 @@ pub struct Origin {
     pub copied: u64,
     /// Blocks that the source delivered.
     pub fetched: u64,
+    /// Blocks that a patch made from the running slot.
+    pub patched: u64,
 }
 
 impl AdmittedRelease {
@@ -128,102 +143,145 @@ impl AdmittedRelease {
 }
 
 impl OpenSlot {
-    /// Gets the hash tree, checks it, and writes it.
+    /// Gets the hash tree, checks it, and writes it; of a source with a patch, the head of it.
     pub fn write_tree<D: BlockDevice>(
         self,
         disk: &mut Disk<D>,
         source: &mut dyn ReleaseSource,
     ) -> Result<SlotWithTree, StageError> {
         let target = self.0;
-        let bytes = read_tree(&target, source)?;
-        let tree = VerityTree::read(&bytes, target.tree_size, &target.root_hash).map_err(StageError::Tree)?;
-        if tree.data_len() != target.root_size || tree_len(tree.data_len()) != target.tree_size {
-            return Err(StageError::ForeignTree("it is for a root of another size"));
-        }
-        let (writer, survey) = disk.open_slot()?;
-        let start = survey.other().verity.start;
-        for (chunk, offset) in bytes.chunks(CHUNK).zip((start..).step_by(CHUNK)) {
-            writer.write(offset, chunk)?;
-        }
-        writer.sync()?;
+        // A patch that can't even say its head is one that fails later: the blocks are fetched then.
+        let head = source.patch().and_then(|patch| patched::read_head(&target, patch).ok());
+        let tree = match head {
+            Some(head) => {
+                patched::write_head(&head, disk)?;
+                Tree::Head(head)
+            }
+            None => Tree::Whole(write_whole_tree(&target, disk, source)?),
+        };
         Ok(SlotWithTree(target, tree))
     }
 }
 
+/// Gets the hash tree, checks it, and writes it.
+fn write_whole_tree<D: BlockDevice>(
+    target: &Target,
+    disk: &mut Disk<D>,
+    source: &mut dyn ReleaseSource,
+) -> Result<VerityTree, StageError> {
+    let bytes = read_tree(target, source)?;
+    let tree = VerityTree::read(&bytes, target.tree_size, &target.root_hash).map_err(StageError::Tree)?;
+    if tree.data_len() != target.root_size || tree_len(tree.data_len()) != target.tree_size {
+        return Err(StageError::ForeignTree("it is for a root of another size"));
+    }
+    let (writer, survey) = disk.open_slot()?;
+    let start = survey.other().verity.start;
+    for (chunk, offset) in bytes.chunks(CHUNK).zip((start..).step_by(CHUNK)) {
+        writer.write(offset, chunk)?;
+    }
+    writer.sync()?;
+    Ok(tree)
+}
+
 impl SlotWithTree {
-    /// Writes every block that is not there yet: those that the running slot has are copied, the others come from the
-    /// source. Each is checked before it is written.
+    /// Writes every block that is not there yet: a patch makes them, or those that the running slot has are copied and the
+    /// others come from the source. Each is checked before it is written.
     pub fn write_blocks<D: BlockDevice>(
         self,
         disk: &mut Disk<D>,
         source: &mut dyn ReleaseSource,
     ) -> Result<WrittenSlot, StageError> {
         let Self(target, tree) = self;
-        let old = LeafIndex::of_running(disk).ok().flatten();
-        let (writer, survey) = disk.open_slot()?;
-        let (start, running) = (survey.other().root.start, survey.running().root.clone());
-        let mut origin = Origin::default();
-        let mut wanted: Vec<Range<u64>> = Vec::new();
-        let mut unflushed = 0_u64;
-        let mut block = [0; BLOCK];
-        for index in (0..target.root_size / BLOCK_SIZE).map(BlockIndex) {
-            let place = start + index.0 * BLOCK_SIZE;
-            if writer.device().read_exact_at(&mut block, place).is_ok() && tree.matches(index, &block) {
-                origin.kept += 1;
-                continue;
+        let head = match tree {
+            Tree::Whole(tree) => {
+                let origin = copy_and_fetch(&target, &tree, disk, source)?;
+                return Ok(WrittenSlot { target, origin, patch_failure: None });
             }
-            let copy = tree.leaf(index).and_then(|leaf| old.as_ref()?.find(leaf));
-            let copied = copy.is_some_and(|copy| {
-                let from = running.start + copy.0 * BLOCK_SIZE;
-                writer.device().read_exact_at(&mut block, from).is_ok() && tree.matches(index, &block)
-            });
-            if copied {
-                writer.write_for_later_check(place, &block)?;
-                origin.copied += 1;
+            Tree::Head(head) => head,
+        };
+        let made = source.patch().map(|patch| patched::write_groups(&target, &head, disk, patch));
+        match made {
+            Some(Ok(origin)) => Ok(WrittenSlot { target, origin, patch_failure: None }),
+            Some(Err(error @ StageError::Disk(_))) => Err(error),
+            other => {
+                let patch_failure = other.and_then(Result::err).map(|error| chain(&error));
+                drop(head);
+                let tree = write_whole_tree(&target, disk, source)?;
+                let origin = copy_and_fetch(&target, &tree, disk, source)?;
+                Ok(WrittenSlot { target, origin, patch_failure })
+            }
+        }
+    }
+}
+
+/// Copies the blocks that the running slot has, and fetches the others.
+fn copy_and_fetch<D: BlockDevice>(
+    target: &Target,
+    tree: &VerityTree,
+    disk: &mut Disk<D>,
+    source: &mut dyn ReleaseSource,
+) -> Result<Origin, StageError> {
+    let old = LeafIndex::of_running(disk).ok().flatten();
+    let (writer, survey) = disk.open_slot()?;
+    let (start, running) = (survey.other().root.start, survey.running().root.clone());
+    let mut origin = Origin::default();
+    let mut wanted: Vec<Range<u64>> = Vec::new();
+    let mut unflushed = 0_u64;
+    let mut block = [0; BLOCK];
+    for index in (0..target.root_size / BLOCK_SIZE).map(BlockIndex) {
+        let place = start + index.0 * BLOCK_SIZE;
+        if writer.device().read_exact_at(&mut block, place).is_ok() && tree.matches(index, &block) {
+            origin.kept += 1;
+            continue;
+        }
+        let copy = tree.leaf(index).and_then(|leaf| old.as_ref()?.find(leaf));
+        let copied = copy.is_some_and(|copy| {
+            let from = running.start + copy.0 * BLOCK_SIZE;
+            writer.device().read_exact_at(&mut block, from).is_ok() && tree.matches(index, &block)
+        });
+        if copied {
+            writer.write_for_later_check(place, &block)?;
+            origin.copied += 1;
+            unflushed += 1;
+            if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) {
+                writer.sync()?;
+            }
+        } else {
+            match wanted.last_mut() {
+                Some(range) if range.end == index.0 => range.end += 1,
+                _ => wanted.push(index.0..index.0 + 1),
+            }
+        }
+    }
+    let mut missing = Missing::new(&wanted);
+    if !wanted.is_empty() {
+        let mut failure = None;
+        let mut take = |index: BlockIndex, bytes: &[u8]| {
+            if !tree.matches(index, bytes) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("block {index} is not the signed one")));
+            }
+            if !missing.remove(index) {
+                return Ok(());
+            }
+            let written = writer.write_for_later_check(start + index.0 * BLOCK_SIZE, bytes).and_then(|()| {
                 unflushed += 1;
-                if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) {
-                    writer.sync()?;
-                }
-            } else {
-                match wanted.last_mut() {
-                    Some(range) if range.end == index.0 => range.end += 1,
-                    _ => wanted.push(index.0..index.0 + 1),
-                }
-            }
+                if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) { writer.sync() } else { Ok(()) }
+            });
+            written.map_err(|error| {
+                failure = Some(error);
+                io::ErrorKind::Other.into()
+            })
+        };
+        let delivered = source.blocks(&wanted, &mut take);
+        if let Some(error) = failure {
+            return Err(error.into());
         }
-        let mut missing = Missing::new(&wanted);
-        if !wanted.is_empty() {
-            let mut failure = None;
-            let mut take = |index: BlockIndex, bytes: &[u8]| {
-                if !tree.matches(index, bytes) {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("block {index} is not the signed one"),
-                    ));
-                }
-                if !missing.remove(index) {
-                    return Ok(());
-                }
-                let written = writer.write_for_later_check(start + index.0 * BLOCK_SIZE, bytes).and_then(|()| {
-                    unflushed += 1;
-                    if unflushed.is_multiple_of(BLOCKS_PER_FLUSH) { writer.sync() } else { Ok(()) }
-                });
-                written.map_err(|error| {
-                    failure = Some(error);
-                    io::ErrorKind::Other.into()
-                })
-            };
-            let delivered = source.blocks(&wanted, &mut take);
-            if let Some(error) = failure {
-                return Err(error.into());
-            }
-            delivered.map_err(|source| StageError::Source { what: "blocks", source })?;
-        }
-        origin.fetched = wanted.iter().map(|range| range.end - range.start).sum::<u64>() - missing.count();
-        match missing.first() {
-            Some(first) => Err(StageError::Missing { missing: missing.count(), first }),
-            None => Ok(WrittenSlot { target, origin }),
-        }
+        delivered.map_err(|source| StageError::Source { what: "blocks", source })?;
+    }
+    origin.fetched = wanted.iter().map(|range| range.end - range.start).sum::<u64>() - missing.count();
+    match missing.first() {
+        Some(first) => Err(StageError::Missing { missing: missing.count(), first }),
+        None => Ok(origin),
     }
 }
 
@@ -231,6 +289,11 @@ impl WrittenSlot {
     /// Where the blocks came from.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Why a patch could not be used, if one was tried and couldn't.
+    pub fn patch_failure(&self) -> Option<&str> {
+        self.patch_failure.as_deref()
     }
 
     /// Flushes, and reads the whole slot back: the tree against the signed root hash, each block against the tree.

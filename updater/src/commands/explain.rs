@@ -5,6 +5,7 @@ use std::path::Path;
 
 use slipway_updater::host_agent;
 use slipway_updater::machine::State;
+use slipway_updater::update::LastCheck;
 use slipway_updater::view::View;
 
 use crate::exit_code::ExitCode;
@@ -17,12 +18,25 @@ pub struct Arguments {
     json: bool,
 }
 
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    view: &'a View,
+    last_check: Option<LastCheck>,
+}
+
 impl Arguments {
     /// Says where the host stands and why. Changes nothing.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let (agent, pending) = host_agent::examine(Path::new("/"))?;
         let view = View::of(&agent, &pending)?;
-        let text = if self.json { format!("{}\n", serde_json::to_string(&view)?) } else { view.explain() };
+        let last_check = LastCheck::load(Path::new("/"));
+        let text = if self.json {
+            format!("{}\n", serde_json::to_string(&Report { view: &view, last_check })?)
+        } else {
+            view.explain() + &last_check.map(|last| last.explain()).unwrap_or_default()
+        };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if matches!(view.state, State::Stuck { .. }) { ExitCode::NotWell } else { ExitCode::Done })
     }

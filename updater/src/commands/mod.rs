@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod allow;
+pub mod check;
 pub mod explain;
 pub mod guest;
 pub mod health;
@@ -8,3 +9,4 @@ pub mod history;
 pub mod rollback;
 pub mod settle;
 pub mod status;
+pub mod update;

@@ -42,6 +42,8 @@ pub enum FailureReason {
     TriesUsedUp,
     /// An operator went back from it.
     Operator(String),
+    /// Its publisher took it back.
+    Withdrawn(String),
 }
 
 impl fmt::Display for FailureReason {
@@ -49,6 +51,7 @@ impl fmt::Display for FailureReason {
         match self {
             Self::Health(what) => write!(f, "not healthy: {what}"),
             Self::TriesUsedUp => f.write_str("it did not come up in any of its tries"),
+            Self::Withdrawn(why) => write!(f, "withdrawn by its publisher: {why}"),
             Self::Operator(why) if why.is_empty() => f.write_str("an operator went back from it"),
             Self::Operator(why) => write!(f, "an operator went back from it: {why}"),
         }
@@ -167,7 +170,9 @@ impl LedgerContents {
         for line in &mut failure.log {
             shorten(line);
         }
-        if let FailureReason::Health(text) | FailureReason::Operator(text) = &mut failure.reason {
+        if let FailureReason::Health(text) | FailureReason::Operator(text) | FailureReason::Withdrawn(text) =
+            &mut failure.reason
+        {
             shorten(text);
         }
         self.note(failure.at, Happening::Failed, &failure.label, &failure.reason.to_string());

@@ -9,4 +9,4 @@ mod http;
 mod repository;
 
 pub use http::{Answer, Client, ClientOptions, HttpError, Range};
-pub use repository::{FolderTransport, HttpTransport, UrlError};
+pub use repository::{BaseUrl, FolderTransport, HttpTransport, UrlError};

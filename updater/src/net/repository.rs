@@ -1,5 +1,6 @@
 //! Repositories that metadata and targets come from: two base URLs, or two folders of the same layout.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,12 +10,38 @@ use thiserror::Error;
 
 use super::http::Client;
 
+/// A URL below which there are files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Checks and wraps `url`. A missing `/` at its end is added.
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['?', '#'])) {
+            return Err(UrlError(url.to_owned()));
+        }
+        Ok(Self(if url.ends_with('/') { url.to_owned() } else { format!("{url}/") }))
+    }
+
+    /// The URL of a file below it.
+    pub fn join(&self, path: &str) -> String {
+        format!("{self}{path}")
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A repository on a web server.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: Client,
-    metadata: String,
-    targets: String,
+    metadata: BaseUrl,
+    targets: BaseUrl,
 }
 
 /// A text is no base URL.
@@ -25,7 +52,14 @@ pub struct UrlError(String);
 impl HttpTransport {
     /// Metadata below one URL, targets below another. A missing `/` at their end is added.
     pub fn new(client: Client, metadata: &str, targets: &str) -> Result<Self, UrlError> {
-        Ok(Self { client, metadata: base(metadata)?, targets: base(targets)? })
+        Ok(Self { client, metadata: BaseUrl::new(metadata)?, targets: BaseUrl::new(targets)? })
+    }
+}
+
+impl HttpTransport {
+    /// The repository below a URL, in Slipway's layout: `metadata/`, `targets/`.
+    pub fn of_repository(client: Client, url: &BaseUrl) -> Self {
+        Self { client, metadata: BaseUrl(url.join("metadata/")), targets: BaseUrl(url.join("targets/")) }
     }
 }
 
@@ -35,17 +69,9 @@ impl Transport for HttpTransport {
             RemoteFile::Metadata(_) => &self.metadata,
             RemoteFile::Target(_) => &self.targets,
         };
-        let answer = self.client.get(&format!("{base}{}", file.url()), None)?;
+        let answer = self.client.get(&base.join(file.url()), None)?;
         Ok(answer.map(|answer| answer.body as Box<dyn Read>))
     }
-}
-
-fn base(url: &str) -> Result<String, UrlError> {
-    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    if host.is_none_or(|host| host.is_empty() || host.contains(['?', '#'])) {
-        return Err(UrlError(url.to_owned()));
-    }
-    Ok(if url.ends_with('/') { url.to_owned() } else { format!("{url}/") })
 }
 
 /// A repository in folders, such as those of a USB stick. Only plain files are opened: a pipe or a device would block or

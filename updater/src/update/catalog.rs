@@ -1,0 +1,232 @@
+//! What a repository offers, as its signatures say: metadata brought up to date, then the documents of channel and release.
+//!
+//! What comes is believed only as a [`Repository`] of `slipway-trust` verifies it. Documents are kept beside the trusted metadata, by
+//! their digest, so that a repository with nothing new costs one small file. A kept document is used only if it has the digest
+//! that signed metadata names: damage to it costs a download, nothing else. Documents are capped at [`DOCUMENT_MAX`] bytes.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use slipway_images::names::{ImageId, PartitionLabel};
+use slipway_images::release::{
+    ChannelDocument, ChannelName, DOCUMENT_MAX, DocumentError, Offer, ReleaseDocument, TargetName,
+};
+use slipway_trust::time::UnixTime;
+use slipway_trust::tuf::{
+    Client, ClientLimits, Clock, DirStore, NameError, Repository, StoreError, TargetPath, Transport, TufError,
+    VerifiedRoot,
+};
+use thiserror::Error;
+
+use crate::net::{self, FolderTransport, HttpTransport};
+use crate::source::Place;
+
+/// Where trusted metadata is kept.
+pub const TRUST_FOLDER: &str = "var/lib/slipway/trust";
+/// Where documents are kept.
+const DOCUMENTS_FOLDER: &str = "var/lib/slipway/documents";
+
+/// Why it isn't known what a repository offers.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// The image holds no root to begin with.
+    #[error("no repository is trusted: can't read {path}")]
+    NoRoot {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The image's root is none.
+    #[error("the root that the image trusts, {path}, can't be used")]
+    BadRoot {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: slipway_trust::tuf::MetadataError,
+    },
+    /// Trusted metadata can't be kept or read.
+    #[error("trusted metadata can't be kept")]
+    Store(#[from] StoreError),
+    /// The repository can't be believed, or not be reached.
+    #[error("{place}: the repository can't be used")]
+    Tuf {
+        /// Where it is.
+        place: String,
+        /// Why.
+        source: Box<TufError>,
+    },
+    /// A document that makes no sense.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A name that can't be looked for.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A document of another image or channel.
+    #[error("the document of channel {wanted} is that of {found}")]
+    OtherChannel {
+        /// What was asked for.
+        wanted: String,
+        /// What came.
+        found: String,
+    },
+    /// A document that is too large.
+    #[error("{name} has {size} bytes, and no document has more than {DOCUMENT_MAX}")]
+    TooLarge {
+        /// Its name.
+        name: String,
+        /// Its size.
+        size: u64,
+    },
+}
+
+/// A repository whose metadata is up to date.
+#[derive(Debug)]
+pub struct Catalog {
+    place: Place,
+    repository: Repository<DirStore, PlaceTransport>,
+    documents: PathBuf,
+}
+
+impl Catalog {
+    /// Brings the metadata of a repository up to date: from the first of these places where that can be done. The root of the
+    /// host's file system is at `root`; what it trusts at the very first time is the file `anchor`. `clock` is believed as
+    /// far as metadata lets it.
+    pub fn refresh(
+        root: &Path,
+        anchor: &Path,
+        places: &[Place],
+        client: &net::Client,
+        clock: Clock,
+    ) -> Result<Self, CatalogError> {
+        let folder = root.join(TRUST_FOLDER);
+        begin(&folder, anchor)?;
+        let mut first_error = None;
+        for place in places {
+            let refresh = || -> Result<_, TufError> {
+                let store = DirStore::open(&folder)?;
+                let transport = PlaceTransport::new(place, client);
+                Client::open(store, transport, ClientLimits::default(), clock)?.refresh()
+            };
+            match refresh() {
+                Ok(repository) => {
+                    let documents = root.join(DOCUMENTS_FOLDER);
+                    return Ok(Self { place: place.clone(), repository, documents });
+                }
+                Err(source) => {
+                    let failed = CatalogError::Tuf { place: place.to_string(), source: Box::new(source) };
+                    first_error.get_or_insert(failed);
+                }
+            }
+        }
+        let none = || CatalogError::Tuf { place: "no place".to_owned(), source: Box::new(TufError::NoRoot) };
+        Err(first_error.unwrap_or_else(none))
+    }
+
+    /// Where it was read.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The time that counted: the clock's, or a later one that is known to have passed.
+    pub fn now(&self) -> UnixTime {
+        self.repository.clock().now()
+    }
+
+    /// What a channel offers.
+    pub fn channel(&mut self, id: &ImageId, channel: &ChannelName) -> Result<ChannelDocument, CatalogError> {
+        let document = ChannelDocument::from_json(&self.document(&TargetName::of_channel(id, channel))?)?;
+        if document.id != *id || document.channel != *channel {
+            let (wanted, found) = (format!("{id}.{channel}"), format!("{}.{}", document.id, document.channel));
+            return Err(CatalogError::OtherChannel { wanted, found });
+        }
+        Ok(document)
+    }
+
+    /// What a version is made of that a channel of this image offers.
+    pub fn release(&mut self, id: &ImageId, offer: &Offer) -> Result<ReleaseDocument, CatalogError> {
+        let label = PartitionLabel::new(id.clone(), offer.version.clone())
+            .map_err(|source| DocumentError::Name { document: "channel", source })?;
+        let document = ReleaseDocument::from_json(&self.document(&TargetName::of_release(&label))?)?;
+        document.check_offer(id, offer)?;
+        Ok(document)
+    }
+
+    /// A document as it is signed now, kept or fetched.
+    fn document(&mut self, name: &TargetName) -> Result<Vec<u8>, CatalogError> {
+        let place = self.place.to_string();
+        let failed = |source| CatalogError::Tuf { place: place.clone(), source: Box::new(source) };
+        let target = self.repository.find(&TargetPath::new(name.as_str())?).map_err(failed)?;
+        let size = target.file().length;
+        if size > DOCUMENT_MAX as u64 {
+            return Err(CatalogError::TooLarge { name: name.to_string(), size });
+        }
+        let kept = self.documents.join(name.as_str());
+        let is_signed = |bytes: &Vec<u8>| bytes.len() as u64 == size && target.file().hashes.hold_for(bytes);
+        if let Some(bytes) = fs::metadata(&kept)
+            .ok()
+            .filter(|found| found.is_file() && found.len() == size)
+            .and_then(|_| fs::read(&kept).ok())
+            .filter(is_signed)
+        {
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::new();
+        self.repository.download(&target, &mut bytes).map_err(failed)?;
+        // It is for the next time only: what can't be kept is fetched again.
+        let _ = keep(&self.documents, &kept, &bytes);
+        Ok(bytes)
+    }
+}
+
+/// Trusts the image's root, the first time. A store that is damaged is an error, never a fresh start.
+fn begin(folder: &Path, anchor: &Path) -> Result<(), CatalogError> {
+    match DirStore::open(folder) {
+        Ok(_) => return Ok(()),
+        Err(StoreError::NotThere(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let bytes = fs::read(anchor).map_err(|source| CatalogError::NoRoot { path: anchor.to_owned(), source })?;
+    VerifiedRoot::anchor(&bytes).map_err(|source| CatalogError::BadRoot { path: anchor.to_owned(), source })?;
+    DirStore::create(folder, &bytes)?;
+    Ok(())
+}
+
+fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let new = path.with_added_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(bytes)?;
+    fs::rename(&new, path)
+}
+
+/// Files of a repository in one place.
+#[derive(Debug)]
+enum PlaceTransport {
+    Url(HttpTransport),
+    Folder(FolderTransport),
+}
+
+impl PlaceTransport {
+    fn new(place: &Place, client: &net::Client) -> Self {
+        match place {
+            Place::Url(url) => Self::Url(HttpTransport::of_repository(client.clone(), url)),
+            Place::Folder(folder) => {
+                Self::Folder(FolderTransport::new(&folder.join("metadata"), &folder.join("targets")))
+            }
+        }
+    }
+}
+
+impl Transport for PlaceTransport {
+    fn open(
+        &mut self,
+        file: &slipway_trust::tuf::RemoteFile,
+    ) -> Result<Option<Box<dyn io::Read + '_>>, slipway_trust::tuf::TransportError> {
+        match self {
+            Self::Url(transport) => transport.open(file),
+            Self::Folder(transport) => transport.open(file),
+        }
+    }
+}
