@@ -10,6 +10,7 @@ pub mod host;
 pub mod host_agent;
 pub mod ledger;
 pub mod machine;
+pub mod metrics;
 pub mod net;
 pub mod process;
 pub mod release;

@@ -23,6 +23,8 @@ enum Command {
     Status(commands::status::Arguments),
     /// Says where this host stands, why, and what happens next.
     Explain(commands::explain::Arguments),
+    /// Tells where this host stands in the text format of Prometheus.
+    Metrics(commands::metrics::Arguments),
     /// Lists what happened on this host: versions installed, committed, gone back from.
     History(commands::history::Arguments),
     /// Asks the repository what it offers, and says what an update would do, and why.
@@ -46,6 +48,7 @@ fn main() -> std::process::ExitCode {
         Command::Status(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),
         Command::History(arguments) => arguments.run(),
+        Command::Metrics(arguments) => arguments.run(),
         Command::Check(arguments) => arguments.run(),
         Command::Update(arguments) => arguments.run(),
         Command::Rollback(arguments) => arguments.run(),

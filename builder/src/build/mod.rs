@@ -189,6 +189,9 @@ fn local_files(recipe: &Recipe) -> Result<BTreeMap<PathBuf, Content>, BuildError
             files.insert(path.clone(), parts::file_content(path)?);
         }
     }
+    if let Some(update) = &recipe.update {
+        files.insert(update.root.clone(), parts::file_content(&update.root)?);
+    }
     Ok(files)
 }
 

@@ -15,6 +15,7 @@ pub fn digest(recipe: &Recipe) -> Result<Digest, serde_json::Error> {
     let local = |path: &mut PathBuf| *path = relative(&folder, path);
     recipe.repositories.iter_mut().for_each(|repository| local(&mut repository.key));
     recipe.packages.debs.iter_mut().for_each(local);
+    recipe.update.iter_mut().for_each(|update| local(&mut update.root));
     for file in &mut recipe.files {
         if let FileSource::Local(path) = &mut file.source {
             local(path);

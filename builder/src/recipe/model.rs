@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 pub use slipway_images::checks::{Check, CheckKind, CheckSet};
 use slipway_images::digest::Digest;
 use slipway_images::tree::TreePath;
+use slipway_images::update::UpdateSettings;
 
 /// A valid recipe. Paths to files of the user are absolute; everything else is as written.
 #[derive(Clone, Debug, Serialize)]
@@ -57,6 +58,8 @@ pub struct Recipe {
     pub accepted_scripts: Vec<AcceptedScript>,
     /// `[disk]`
     pub disk: DiskSection,
+    /// `[update]`: where a host gets new versions from.
+    pub update: Option<UpdateSection>,
     /// `[health]` and `[[health.check]]`: what a version must pass before it is committed.
     pub health: CheckSet,
     /// `[smoke]` and `[[smoke.check]]`: what `slipway test` runs in the virtual machine.
@@ -334,6 +337,15 @@ pub struct DiskSection {
     pub headroom_percent: u32,
     /// `state-filesystem`: `ext4`, `xfs` or `btrfs`.
     pub state_filesystem: String,
+}
+
+/// `[update]`
+#[derive(Clone, Debug, Serialize)]
+pub struct UpdateSection {
+    /// `urls`, `channel`, `every`, `restart`: what the image tells its agent.
+    pub settings: UpdateSettings,
+    /// `root`: file with the TUF root that is trusted from the start, absolute path.
+    pub root: PathBuf,
 }
 
 fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {

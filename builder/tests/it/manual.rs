@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_builder::recipe::json_schema;
 
 /// The sections of the manual, in its order: what a key of the root is called, and how it is written.
-const SECTIONS: [&str; 23] = [
+const SECTIONS: [&str; 24] = [
     "extends",
     "image",
     "packages",
@@ -30,6 +30,7 @@ const SECTIONS: [&str; 23] = [
     "disk",
     "prune",
     "accept-script",
+    "update",
     "health",
     "smoke",
     "check",

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod guest;
 pub mod health;
 pub mod history;
+pub mod metrics;
 pub mod rollback;
 pub mod settle;
 pub mod status;

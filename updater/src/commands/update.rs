@@ -14,6 +14,7 @@ use crate::exit_code::ExitCode;
 
 /// Arguments of `update`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Arguments {
     /// Update from a folder that holds a repository, such as one on a USB stick, instead of the network.
     #[arg(long, value_name = "FOLDER")]
@@ -88,7 +89,8 @@ impl Arguments {
             writeln!(out, "{}", told(&check, Some(Costs::of(&release, agent.disk().booted())), false)?)?;
         }
         let installed = updater.install(agent, &check, &release)?;
-        writeln!(out, "{}", if self.json { serde_json::to_string(&installed)? } else { in_words(&installed) })?;
+        let report = Report { installed: &installed, peak_memory: peak_memory() };
+        writeln!(out, "{}", if self.json { serde_json::to_string(&report)? } else { in_words(&installed) })?;
         out.flush()?;
         if !restarts {
             return Ok(ExitCode::Done);
@@ -108,6 +110,22 @@ impl Arguments {
         }
         Ok(ExitCode::Done)
     }
+}
+
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    installed: &'a Installed,
+    /// The most memory that this program held at a time, in bytes; nothing if the kernel doesn't say.
+    peak_memory: Option<u64>,
+}
+
+/// `VmHWM` of `proc_pid_status(5)`.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn in_words(installed: &Installed) -> String {

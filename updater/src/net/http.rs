@@ -8,6 +8,9 @@ use thiserror::Error;
 use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
+
+use super::resolve::HostResolver;
 
 /// How patient the client is.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +109,8 @@ impl Client {
             .timeout_per_read(stall)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        Self { agent: config.new_agent(), options }
+        let agent = Agent::with_parts(config, DefaultConnector::default(), HostResolver::default());
+        Self { agent, options }
     }
 
     /// Asks for a file, or for some bytes of it; `None` when it isn't there (404, and 403, by which object stores say so).

@@ -7,6 +7,7 @@
 
 mod http;
 mod repository;
+mod resolve;
 
 pub use http::{Answer, Client, ClientOptions, HttpError, Range};
 pub use repository::{BaseUrl, FolderTransport, HttpTransport, UrlError};

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use slipway_images::frames::{Frame, FrameIndex, FramesError, Index};
 use slipway_images::release::{Part, ReleaseDocument};
-use slipway_images::verity::{BLOCK_SIZE, BlockIndex};
+use slipway_images::verity::BlockIndex;
 use thiserror::Error;
 use zstd::stream::read::Decoder;
 
@@ -16,6 +16,7 @@ use crate::release::{ReleaseSource, TakeBlock};
 const GAP: u64 = 8 << 10;
 /// The largest part that is held in memory, before its digest has been compared and it is decompressed.
 const HELD_MAX: u64 = 64 << 20;
+const BLOCK: usize = 4096;
 /// Decompression keeps at most two to the power of this many bytes: 8 MiB.
 const WINDOW_LOG: u32 = 23;
 
@@ -93,7 +94,7 @@ impl<'a> BlocksSource<'a> {
         let mut next = run.frames.start;
         while next < run.frames.end {
             let Some(first) = frame(index, next) else {
-                return Err(FramesError::NoFrame(FrameIndex(next))).map_err(io::Error::other);
+                return Err(io::Error::other(FramesError::NoFrame(FrameIndex(next))));
             };
             let mut reader = self.parts.open(part, first.offset..run.bytes.end);
             let mut wrong = None;
@@ -140,7 +141,7 @@ fn frame(index: &Index, number: u64) -> Option<&Frame> {
 }
 
 fn hand_on(index: &Index, frame: FrameIndex, bytes: &[u8], take: &mut TakeBlock<'_>) -> io::Result<()> {
-    let (blocks, _) = bytes.as_chunks::<{ BLOCK_SIZE as usize }>();
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
     index.blocks_of(frame).zip(blocks).try_for_each(|(number, block)| take(BlockIndex(number), block))
 }
 

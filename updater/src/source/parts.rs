@@ -13,8 +13,6 @@ use super::patience::Patience;
 use crate::agent::chain;
 use crate::net::{self, BaseUrl, Client, HttpError};
 
-/// The start of a file that is read past when a server doesn't do ranges, in bytes: not more than a kernel image.
-const SKIPPED_MAX: u64 = 16 << 20;
 /// Bytes by which a connection has got on, if it was cut off after them.
 const PROGRESS: u64 = 64 << 10;
 
@@ -124,7 +122,8 @@ impl Parts {
     pub fn open(&mut self, part: Part, range: Range<u64>) -> PartReader<'_> {
         let end = range.end.min(part.size);
         let here = vec![Attempt::default(); self.places.len()];
-        PartReader { part, at: range.start.min(end), end, body: None, here, waits: 0, since: 0, parts: self }
+        let is_whole = range.start == 0 && end == part.size;
+        PartReader { part, at: range.start.min(end), end, is_whole, body: None, here, waits: 0, since: 0, parts: self }
     }
 
     /// All of a part of at most `limit` bytes, with the right digest.
@@ -168,19 +167,31 @@ impl Parts {
     }
 
     /// Asks one place for the bytes of a part from `range.start` on.
-    fn ask(&mut self, index: usize, part: Part, range: &Range<u64>) -> Result<Box<dyn Read + Send>, Trouble> {
+    fn ask(
+        &mut self,
+        index: usize,
+        part: Part,
+        range: &Range<u64>,
+        goes_on: bool,
+    ) -> Result<Box<dyn Read + Send>, Trouble> {
         let path = part_path(&part.sha256);
         self.traffic.requests += 1;
         match &self.places[index].place {
-            Place::Url(url) => get(&self.client, &url.join(&path), part, range),
+            Place::Url(url) => get(&self.client, &url.join(&path), part, range, goes_on),
             Place::Folder(folder) => open_file(&folder.join(path), part, range),
         }
     }
 }
 
-/// Asks a web server. A range is answered with the range, or not used: a server that sends the whole file instead would
-/// make each update a full download.
-fn get(client: &Client, url: &str, part: Part, range: &Range<u64>) -> Result<Box<dyn Read + Send>, Trouble> {
+/// Asks a web server. Where a part is wanted as a whole and this `goes_on` with it, a server that can't do ranges will do.
+/// Where some of it is wanted, it won't: each update would be a full download.
+fn get(
+    client: &Client,
+    url: &str,
+    part: Part,
+    range: &Range<u64>,
+    goes_on: bool,
+) -> Result<Box<dyn Read + Send>, Trouble> {
     let is_whole = range.start == 0 && range.end == part.size;
     let asked = (!is_whole).then_some(net::Range { start: range.start, end: Some(range.end) });
     let answer = client.get(url, asked).map_err(|error| {
@@ -199,8 +210,8 @@ fn get(client: &Client, url: &str, part: Part, range: &Range<u64>) -> Result<Box
     if let Some(total) = total.filter(|total| *total != part.size) {
         return Err(Trouble::Here(format!("has {total} bytes, and {} were signed", part.size)));
     }
-    if answer.range.is_none() && range.start > 0 {
-        if range.start > SKIPPED_MAX {
+    if answer.range.is_none() && !is_whole {
+        if !goes_on {
             return Err(Trouble::Everywhere("answers a range with the whole file".to_owned()));
         }
         let skipped = io::copy(&mut answer.body.by_ref().take(range.start), &mut io::sink());
@@ -230,6 +241,8 @@ pub struct PartReader<'a> {
     part: Part,
     at: u64,
     end: u64,
+    /// The part is wanted from its first byte to its last.
+    is_whole: bool,
     body: Option<Box<dyn Read + Send>>,
     /// By place: what it did about this part.
     here: Vec<Attempt>,
@@ -266,7 +279,10 @@ impl PartReader<'_> {
     fn some(&mut self, buf: &mut [u8]) -> Result<usize, PartError> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let wanted = buf.len().min(left);
-        while wanted > 0 {
+        if wanted == 0 {
+            return Ok(0);
+        }
+        loop {
             let mut body = match self.body.take() {
                 Some(body) => body,
                 None => self.connect()?,
@@ -284,7 +300,6 @@ impl PartReader<'_> {
                 Err(error) => self.body_failed(format!("breaks off: {}", chain(&error))),
             }
         }
-        Ok(0)
     }
 
     fn body_failed(&mut self, said: String) {
@@ -312,7 +327,7 @@ impl PartReader<'_> {
                 self.here.iter_mut().for_each(|attempt| attempt.failed = false);
                 continue;
             };
-            match self.parts.ask(index, self.part, &(self.at..self.end)) {
+            match self.parts.ask(index, self.part, &(self.at..self.end), self.is_whole) {
                 Ok(body) => {
                     self.parts.preferred = index;
                     self.since = 0;

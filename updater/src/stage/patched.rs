@@ -109,7 +109,7 @@ impl<'a, D: BlockDevice> Shared<'a, D> {
         let writer = self.writer();
         let device = writer.device();
         if let Some(offset) = self.head.leaf_offset(group) {
-            let mut leaves = [0; BLOCK_SIZE as usize];
+            let mut leaves = [0; 4096];
             let read = device.read_exact_at(&mut leaves, self.slot.verity.start + offset);
             if read.is_err() || !self.head.accepts(group, &leaves) {
                 return false;

@@ -140,7 +140,9 @@ pub fn choose(channel: &ChannelDocument, host: &Standing<'_>) -> Choice {
         reason: refuse(offer, host, floor, withdrawn.is_some()),
     };
     let considered: Vec<Considered> = channel.offers.iter().rev().map(consider).collect();
-    let version = considered.iter().find(|offer| offer.reason.is_none()).map(|offer| offer.version.clone());
+    // What waits for the next boot is replaced by a newer version only.
+    let mut newer = considered.iter().take_while(|offer| offer.reason != Some(Reason::Armed));
+    let version = newer.find(|offer| offer.reason.is_none()).map(|offer| offer.version.clone());
     Choice { version, running_withdrawn: withdrawn, considered }
 }
 

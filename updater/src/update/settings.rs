@@ -142,7 +142,9 @@ mod tests {
         for (path, text) in [(UPDATE_PATH, image), (MACHINE_SETTINGS_PATH, machine)] {
             let path = below(root.path(), path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            text.map(|text| fs::write(path, text).unwrap());
+            if let Some(text) = text {
+                fs::write(path, text).unwrap();
+            }
         }
         Settings::load(root.path())
     }

@@ -1,6 +1,7 @@
-//! The agent on disks in memory, whose power is cut at every write.
+//! The agent on disks in memory, whose power is cut at every write, and with servers that fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod esp;
 mod level_p;
+mod update;

@@ -20,6 +20,7 @@ mod state;
 mod systemd;
 mod tmpfiles;
 mod trial;
+mod update;
 mod var;
 
 use slipway_images::content::Content;
@@ -51,6 +52,7 @@ const EFFECTS: &[Effect] = &[
     ("state", state::apply),
     ("slipway", slipway::apply),
     ("trial", trial::apply),
+    ("update", update::apply),
     ("containers", containers::apply),
     ("systemd", systemd::apply),
     ("tmpfiles", tmpfiles::apply),

@@ -9,6 +9,7 @@
 mod checks;
 mod content;
 mod system;
+mod update;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,6 +27,7 @@ pub use system::{
     ArchiveShape, BootShape, DiskShape, ImageShape, KernelShape, PackagesShape, PruneShape, RepositoryShape, Sysctl,
     UnitsShape,
 };
+pub use update::UpdateShape;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -119,6 +121,8 @@ pub struct Shape {
     pub accept_script: Vec<At<AcceptScriptShape>>,
     /// The disk image and its partitions.
     pub disk: DiskShape,
+    /// Where a host gets new versions from, and when. Without it a host has no repository, unless its owner names one.
+    pub update: Option<At<UpdateShape>>,
     /// What a new version must pass on a host before it is kept.
     pub health: CheckSetShape,
     /// What `slipway test` looks at in the virtual machine.

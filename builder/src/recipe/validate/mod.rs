@@ -4,6 +4,7 @@ mod checks;
 mod content;
 mod system;
 mod together;
+mod update;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub fn validate(path: &Path, shape: &Shape, sources: &Sources, problems: Vec<Pro
         containers: entries(&mut checker, &shape.container, content::container),
         accepted_scripts: entries(&mut checker, &shape.accept_script, content::accepted_script),
         disk: system::disk(&mut checker, &shape.disk),
+        update: shape.update.as_ref().and_then(|shape| update::section(&mut checker, shape)),
         health: checks::set(&mut checker, "health", &shape.health, "30s"),
         smoke: checks::set(&mut checker, "smoke", &shape.smoke, "0s"),
     };

@@ -1,0 +1,10 @@
+//! Updates from a repository: what is chosen, and that what servers do wrong costs time and never a wrong byte.
+
+#![allow(clippy::single_range_in_vec_init, reason = "a list of ranges of blocks, of which there happens to be one")]
+#![allow(clippy::type_complexity, reason = "tables of cases")]
+
+mod choose;
+mod publish;
+mod run;
+mod server;
+mod source;

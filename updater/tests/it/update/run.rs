@@ -1,0 +1,285 @@
+//! Whole updates: a repository behind a server, a host with a disk, and power cuts.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slipway_images::release::{Withdrawal, part_path};
+use slipway_images::update::TRUSTED_ROOT_PATH;
+use slipway_updater::agent::AgentError;
+use slipway_updater::machine::State;
+use slipway_updater::net::{Client, ClientOptions};
+use slipway_updater::source::{Patience, Place};
+use slipway_updater::update::{CatalogError, Installed, Reason, Settings, UpdateError, Updater};
+
+use super::publish::Repository;
+use super::server::{Fault, Server};
+use super::source::url;
+use crate::level_p::firmware;
+use crate::level_p::recorded::RecordedDisk;
+use crate::level_p::world::{Release, TestAgent, agent, factory};
+
+/// A host whose files are below `root`, which trusts the root of a repository.
+fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Updater {
+    let anchor = root.join(TRUSTED_ROOT_PATH.trim_start_matches('/'));
+    fs::create_dir_all(anchor.parent().unwrap()).unwrap();
+    fs::write(anchor, repository.root()).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let settings = Settings { enabled: true, urls: Vec::new(), channel: "stable".parse().unwrap(), restart: true };
+    let client = Client::new(ClientOptions { stall: Duration::from_millis(500), ..ClientOptions::default() });
+    let patience = Patience { first: Duration::from_millis(2), longest: Duration::from_millis(8), attempts: 4 };
+    Updater { root: root.to_owned(), places, settings, client, patience, by_hand: false }
+}
+
+/// Updates as far as a version that waits for the next boot; nothing if there is none.
+fn update(updater: &Updater, agent: &mut TestAgent) -> Result<Option<Installed>, UpdateError> {
+    let mut check = updater.check(agent)?;
+    let Some(release) = updater.release(&mut check)? else { return Ok(None) };
+    updater.install(agent, &check, &release).map(Some)
+}
+
+fn settled(release: &Release) -> RecordedDisk {
+    let disk = RecordedDisk::new(factory(release));
+    agent(&disk, release.hash()).unwrap();
+    disk
+}
+
+/// Restarts the machine, which boots this release, and finds it good.
+fn boots_and_commits(disk: &RecordedDisk, release: &Arc<Release>) -> RecordedDisk {
+    let mut image = disk.image();
+    let booted = firmware::boot(&mut image).unwrap();
+    assert_eq!((booted.root_hash, booted.failures), (release.hash(), Vec::new()));
+    let disk = RecordedDisk::new(image);
+    let (mut agent, _) = agent(&disk, release.hash()).unwrap();
+    assert!(matches!(agent.state(), State::Trial { .. }));
+    agent.healthy().unwrap();
+    disk
+}
+
+#[test]
+fn s01_four_versions_in_a_row_from_a_server() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let first = Release::new(1);
+    repository.add(&first);
+    let server = Server::start(folder.path(), |_, _| Fault::None);
+    let updater = updater(root.path(), &repository, vec![url(&server)]);
+    let mut disk = settled(&first);
+    let mut running = first;
+    for number in 2..6 {
+        let next = Release::new(number);
+        repository.add(&next);
+        let (mut agent, _) = agent(&disk, running.hash()).unwrap();
+        let installed = update(&updater, &mut agent).unwrap().unwrap();
+        assert_eq!(&installed.version, next.label.version());
+        // What all versions share is in one slot or the other.
+        let blocks = installed.blocks;
+        assert!(blocks.kept + blocks.copied >= 20 && blocks.fetched > 0, "{blocks:?}");
+        agent.restart().unwrap();
+        disk = boots_and_commits(&disk, &next);
+        running = next;
+    }
+}
+
+#[test]
+fn nothing_new_costs_one_small_file() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let first = Release::new(1);
+    repository.add(&first);
+    let server = Server::start(folder.path(), |_, _| Fault::None);
+    let updater = updater(root.path(), &repository, vec![url(&server)]);
+    let disk = settled(&first);
+    let (mut agent, _) = agent(&disk, first.hash()).unwrap();
+    assert_eq!(update(&updater, &mut agent).unwrap(), None);
+    let before = server.log().len();
+    assert_eq!(update(&updater, &mut agent).unwrap(), None);
+    let log = server.log();
+    let asked: Vec<&str> = log[before..].iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(asked, ["metadata/2.root.json", "metadata/timestamp.json"]);
+    let sent: u64 = log[before..].iter().map(|request| request.sent).sum();
+    assert!(sent < 1000, "{sent}");
+}
+
+#[test]
+fn s02_cut_at_any_write_and_resumed_from_a_server() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let (first, second) = (Release::new(1), Release::new(2));
+    repository.add(&first);
+    let document = repository.add(&second);
+    let frames = part_path(&document.parts.blocks.frames.sha256);
+    let before = settled(&first).image();
+    let disk = RecordedDisk::new(before.clone());
+    let (mut whole, _) = agent(&disk, first.hash()).unwrap();
+    let folder_place = vec![Place::Folder(folder.path().to_owned())];
+    update(&updater(root.path(), &repository, folder_place.clone()), &mut whole).unwrap().unwrap();
+    let ops = disk.log().len();
+    let mut kept_some = 0;
+    for cut in (0..ops).step_by(3) {
+        let disk = RecordedDisk::new(before.clone());
+        disk.fail_after(cut);
+        let (mut killed, _) = agent(&disk, first.hash()).unwrap();
+        update(&updater(root.path(), &repository, folder_place.clone()), &mut killed).unwrap_err();
+        let mut image = disk.image();
+        assert_eq!(firmware::would_boot(&mut image).unwrap().failures, [""; 0], "after {cut}");
+        // What came up to the cut isn't fetched again.
+        let server = Server::start(folder.path(), |_, _| Fault::None);
+        let disk = RecordedDisk::new(image);
+        let (mut next, _) = agent(&disk, first.hash()).unwrap();
+        let mut again = updater(root.path(), &repository, vec![url(&server)]);
+        // The wait after a failure is the operator's to end.
+        again.by_hand = true;
+        if let Some(installed) = update(&again, &mut next).unwrap() {
+            let blocks = installed.blocks;
+            let total = second.root.len() as u64 / 4096;
+            assert_eq!(blocks.kept + blocks.copied + blocks.fetched, total, "after {cut}");
+            let ranged = server.log().iter().filter(|request| request.path == frames).count();
+            assert_eq!(ranged > 0, blocks.fetched > 0, "after {cut}: {blocks:?}");
+            kept_some += usize::from(blocks.kept > 30);
+        }
+        next.restart().unwrap();
+        boots_and_commits(&disk, &second);
+    }
+    assert!(kept_some > 3, "{kept_some} of {ops}");
+}
+
+#[test]
+fn s20_the_second_place_helps_out_and_a_dead_repository_is_an_error() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let (first, second) = (Release::new(1), Release::new(2));
+    repository.add(&first);
+    repository.add(&second);
+    let down = Server::start(folder.path(), |_, _| Fault::Status(500));
+    let partly = Server::start(folder.path(), |path, number| match number {
+        _ if path.starts_with("metadata/") || path.starts_with("targets/") => Fault::None,
+        number if number % 2 == 0 => Fault::Cut(1500),
+        _ => Fault::Status(502),
+    });
+    let good = Server::start(folder.path(), |_, _| Fault::None);
+    let disk = settled(&first);
+    let (mut agent, _) = agent(&disk, first.hash()).unwrap();
+    let dead = updater(root.path(), &repository, vec![url(&down)]);
+    let error = update(&dead, &mut agent).unwrap_err();
+    assert!(matches!(error, UpdateError::Catalog(CatalogError::Tuf { .. })), "{error:?}");
+    assert_eq!(agent.state(), State::Idle { fallback: false });
+    let helped = updater(root.path(), &repository, vec![url(&down), url(&partly), url(&good)]);
+    let installed = update(&helped, &mut agent).unwrap().unwrap();
+    assert!(installed.traffic.requests > 4, "{installed:?}");
+    agent.restart().unwrap();
+    boots_and_commits(&disk, &second);
+}
+
+#[test]
+fn s22_an_older_repository_is_refused_and_the_host_recovers_with_it() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let (first, second) = (Release::new(1), Release::new(2));
+    repository.add(&first);
+    let old_timestamp = fs::read(folder.path().join("metadata/timestamp.json")).unwrap();
+    repository.add(&second);
+    let disk = settled(&first);
+    let (agent, _) = agent(&disk, first.hash()).unwrap();
+    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    assert_eq!(updater.check(&agent).unwrap().choice().version.as_ref(), Some(second.label.version()));
+    let timestamp = folder.path().join("metadata/timestamp.json");
+    let new = fs::read(&timestamp).unwrap();
+    fs::write(&timestamp, old_timestamp).unwrap();
+    assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::Tuf { .. }))));
+    fs::write(&timestamp, new).unwrap();
+    assert!(updater.check(&agent).unwrap().choice().version.is_some());
+}
+
+#[test]
+fn s18_a_version_that_was_rolled_back_is_not_taken_again_and_the_next_is() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let [first, second, third] = [1, 2, 3].map(Release::new);
+    repository.add(&first);
+    repository.add(&second);
+    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let disk = settled(&first);
+    let (mut before, _) = agent(&disk, first.hash()).unwrap();
+    update(&updater, &mut before).unwrap().unwrap();
+    let mut image = disk.image();
+    firmware::boot(&mut image).unwrap();
+    let disk = RecordedDisk::new(image);
+    let (mut trial, _) = agent(&disk, second.hash()).unwrap();
+    trial.unhealthy("web: no answer").unwrap();
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().root_hash, first.hash());
+    let disk = RecordedDisk::new(image);
+    let (mut back, _) = agent(&disk, first.hash()).unwrap();
+    let check = updater.check(&back).unwrap();
+    let Some(Reason::Failed { reason }) = &check.choice().considered[0].reason else { panic!("{check:?}") };
+    assert!(reason.contains("web: no answer"), "{reason}");
+    drop(check);
+    repository.add(&third);
+    let installed = update(&updater, &mut back).unwrap().unwrap();
+    assert_eq!(&installed.version, third.label.version());
+    back.restart().unwrap();
+    boots_and_commits(&disk, &third);
+}
+
+#[test]
+fn a_host_leaves_what_was_withdrawn_even_for_an_older_version() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let (older, bad) = (Release::new(2), Release::new(4));
+    repository.add(&older);
+    repository.add(&bad);
+    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let disk = settled(&bad);
+    let (mut agent_of_bad, _) = agent(&disk, bad.hash()).unwrap();
+    assert_eq!(update(&updater, &mut agent_of_bad).unwrap(), None);
+    repository.floor = Some(older.label.version().clone());
+    repository.change(&bad, |offer| offer.withdrawn = Some(Withdrawal { reason: "eats data".into() }));
+    let installed = update(&updater, &mut agent_of_bad).unwrap().unwrap();
+    assert_eq!(&installed.version, older.label.version());
+    agent_of_bad.leave_withdrawn("eats data").unwrap();
+    // The boot loader would prefer the newer one, were it not marked.
+    let disk = boots_and_commits(&disk, &older);
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().root_hash, older.hash());
+    let (agent, _) = agent(&disk, older.hash()).unwrap();
+    let ledger = agent.ledger().unwrap();
+    assert!(ledger.failure(bad.hash()).unwrap().reason.to_string().contains("eats data"));
+    assert!(matches!(agent.state(), State::Idle { .. }));
+}
+
+#[test]
+fn s23_a_host_trusts_no_repository_but_the_image_s() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let first = Release::new(1);
+    repository.add(&first);
+    let disk = settled(&first);
+    let (agent, _) = agent(&disk, first.hash()).unwrap();
+    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    fs::write(root.path().join(TRUSTED_ROOT_PATH.trim_start_matches('/')), "{}").unwrap();
+    assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::BadRoot { .. }))));
+    fs::remove_file(root.path().join(TRUSTED_ROOT_PATH.trim_start_matches('/'))).unwrap();
+    assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::NoRoot { .. }))));
+}
+
+#[test]
+fn an_update_is_refused_on_trial() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let [first, second, third] = [1, 2, 3].map(Release::new);
+    repository.add(&first);
+    repository.add(&second);
+    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let disk = settled(&first);
+    let (mut before, _) = agent(&disk, first.hash()).unwrap();
+    update(&updater, &mut before).unwrap().unwrap();
+    let mut image = disk.image();
+    firmware::boot(&mut image).unwrap();
+    let disk = RecordedDisk::new(image);
+    let (mut trial, _) = agent(&disk, second.hash()).unwrap();
+    repository.add(&third);
+    assert!(matches!(update(&updater, &mut trial), Err(UpdateError::Agent(AgentError::Refused(_)))));
+}
