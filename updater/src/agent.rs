@@ -330,7 +330,12 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             }
             (Effect::VerifySlot, Job::Written(slot)) => Job::Staged(slot.verify(disk)?),
             (Effect::LabelSlot, Job::Staged(slot)) => Job::Labelled(slot.label(disk)?),
-            (Effect::ArmSlot, Job::Labelled(slot)) => Job::Armed(slot.arm(disk, install.source)?),
+            (Effect::ArmSlot, Job::Labelled(slot)) => {
+                let armed = slot.arm(disk, install.source)?;
+                // That of the root is told first: it costs more.
+                self.patch_failure = self.patch_failure.take().or_else(|| armed.patch_failure.clone());
+                Job::Armed(armed)
+            }
             _ => return Err(AgentError::OutOfOrder(effect)),
         };
         Ok(())

@@ -233,6 +233,12 @@ pub trait ReleaseSource {
     fn patch(&mut self) -> Option<&mut dyn PatchSource> {
         None
     }
+
+    /// The kernel image, made from the one that runs, if the source has a patch for that. It is asked first, and when it
+    /// fails, [`kernel`](Self::kernel) is.
+    fn kernel_patch(&mut self) -> Option<io::Result<Box<dyn Read + '_>>> {
+        None
+    }
 }
 
 /// A group of blocks that a patch makes, with its leaves.

@@ -21,6 +21,7 @@ use crate::blocks::LeafIndex;
 use crate::disk::device::{BlockDevice, Window};
 use crate::disk::durable::WriteError;
 use crate::disk::{Disk, DiskError};
+use crate::esp::EspError;
 use crate::release::{AdmittedRelease, ReleaseSource, Target};
 
 /// How often the boot loader tries a new version.
@@ -87,7 +88,11 @@ pub struct OpenSlot(Target);
 
 /// A slot whose hash tree is on the disk, or the head of it.
 #[derive(Debug)]
-pub struct SlotWithTree(Target, Tree);
+pub struct SlotWithTree {
+    target: Target,
+    tree: Tree,
+    patch_failure: Option<String>,
+}
 
 /// What the blocks of a slot are checked against.
 #[derive(Debug)]
@@ -119,6 +124,8 @@ pub struct LabelledSlot(Target);
 pub struct ArmedSlot {
     /// Its boot entry.
     pub entry: BootEntryName,
+    /// Why a patch of the kernel image could not be used, if one was tried and couldn't.
+    pub patch_failure: Option<String>,
 }
 
 /// Where the blocks of a slot came from.
@@ -150,16 +157,14 @@ impl OpenSlot {
         source: &mut dyn ReleaseSource,
     ) -> Result<SlotWithTree, StageError> {
         let target = self.0;
-        // A patch that can't even say its head is one that fails later: the blocks are fetched then.
-        let head = source.patch().and_then(|patch| patched::read_head(&target, patch).ok());
-        let tree = match head {
-            Some(head) => {
-                patched::write_head(&head, disk)?;
-                Tree::Head(head)
-            }
-            None => Tree::Whole(write_whole_tree(&target, disk, source)?),
-        };
-        Ok(SlotWithTree(target, tree))
+        let head = source.patch().map(|patch| patched::read_head(&target, patch));
+        if let Some(Ok(head)) = head {
+            patched::write_head(&head, disk)?;
+            return Ok(SlotWithTree { target, tree: Tree::Head(head), patch_failure: None });
+        }
+        let patch_failure = head.and_then(Result::err).map(|error| chain(&error));
+        let tree = Tree::Whole(write_whole_tree(&target, disk, source)?);
+        Ok(SlotWithTree { target, tree, patch_failure })
     }
 }
 
@@ -191,11 +196,11 @@ impl SlotWithTree {
         disk: &mut Disk<D>,
         source: &mut dyn ReleaseSource,
     ) -> Result<WrittenSlot, StageError> {
-        let Self(target, tree) = self;
+        let Self { target, tree, patch_failure } = self;
         let head = match tree {
             Tree::Whole(tree) => {
                 let origin = copy_and_fetch(&target, &tree, disk, source)?;
-                return Ok(WrittenSlot { target, origin, patch_failure: None });
+                return Ok(WrittenSlot { target, origin, patch_failure });
             }
             Tree::Head(head) => head,
         };
@@ -321,10 +326,27 @@ impl LabelledSlot {
         source: &mut dyn ReleaseSource,
     ) -> Result<ArmedSlot, StageError> {
         let entry = BootEntryName::on_trial(self.0.label.clone(), TRIES);
-        let mut kernel = source.kernel().map_err(|source| StageError::Source { what: "kernel image", source })?;
+        let failed = |source| StageError::Source { what: "kernel image", source };
+        let mut patch_failure = None;
+        if let Some(patched) = source.kernel_patch() {
+            let added =
+                patched.map_err(failed).and_then(|mut kernel| Ok(disk.add_entry(&entry, &self.0, &mut kernel)?));
+            match added {
+                Ok(()) => return Ok(ArmedSlot { entry, patch_failure }),
+                Err(error) if is_of_content(&error) => patch_failure = Some(chain(&error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut kernel = source.kernel().map_err(failed)?;
         disk.add_entry(&entry, &self.0, &mut kernel)?;
-        Ok(ArmedSlot { entry })
+        Ok(ArmedSlot { entry, patch_failure })
     }
+}
+
+/// Whether it went wrong because of what came, and the same from elsewhere may do.
+fn is_of_content(error: &StageError) -> bool {
+    use EspError::{Content, WrongContent};
+    matches!(error, StageError::Source { .. } | StageError::Disk(DiskError::Esp(Content { .. } | WrongContent { .. })))
 }
 
 /// Reads the slot that doesn't run and checks all of it against a root hash.

@@ -74,11 +74,11 @@ pub fn told(check: &Check, costs: Option<Costs>, json: bool) -> anyhow::Result<S
             let _ = write!(text, "\n  {} {reason}", considered.version);
         }
     }
-    if let Some(Costs { patch, blocks_at_most }) = costs {
-        let blocks = megabytes(blocks_at_most);
+    if let Some(Costs { patch, blocks_at_least, blocks_at_most }) = costs {
+        let blocks = format!("{} to {} MB by blocks", megabytes(blocks_at_least), megabytes(blocks_at_most));
         let _ = match patch {
-            Some(patch) => write!(text, "\n  {} MB by patch, at most {blocks} MB by blocks", megabytes(patch)),
-            None => write!(text, "\n  at most {blocks} MB by blocks, less what this host has"),
+            Some(patch) => write!(text, "\n  {} MB by patch, {blocks}", megabytes(patch)),
+            None => write!(text, "\n  no patch from what runs, {blocks}"),
         };
     }
     let _ = write!(text, "\n  asked: {place}");

@@ -17,6 +17,8 @@ pub trait BlockDevice: Send + Sync {
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Returns when all that was written will outlast a power cut.
     fn flush(&mut self) -> io::Result<()>;
+    /// The same device, for reading only, while it is written.
+    fn reader(&self) -> io::Result<Box<dyn ReadAt>>;
 }
 
 /// The alignment that direct access asks for, in bytes.
@@ -114,6 +116,20 @@ impl BlockDevice for FileDevice {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn ReadAt>> {
+        let Self { size, direct, .. } = *self;
+        Ok(Box::new(Reader(Self { file: self.file.try_clone()?, size, direct })))
+    }
+}
+
+/// A device that is only read.
+struct Reader<D>(D);
+
+impl<D: BlockDevice> ReadAt for Reader<D> {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
     }
 }
 

@@ -168,6 +168,10 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+
+        fn reader(&self) -> io::Result<Box<dyn slipway_images::content::ReadAt>> {
+            Ok(Box::new(self.0.clone()))
+        }
     }
 
     fn writer() -> DurableWriter<Forgetful> {

@@ -17,6 +17,7 @@ use self::durable::{DurableWriter, Kept, WriteError};
 use self::survey::{Survey, SurveyError, TableState};
 use crate::esp::{Esp, EspError};
 use crate::release::Target;
+use crate::source::{OldKernel, Places};
 
 /// Why the disk can't be changed.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +157,18 @@ impl<D: BlockDevice> Disk<D> {
         }
         let mut esp = self.open_esp(Purpose::RunningEntry)?;
         Ok(esp.rename(&mut self.writer, &from.to_string(), &to.to_string())?)
+    }
+
+    /// The kernel image that runs, as it is on the ESP.
+    pub fn running_kernel(&self) -> Result<OldKernel, DiskError> {
+        let survey = self.survey()?;
+        let name = survey.running().entry.as_ref().ok_or(SurveyError::NoEntry)?.to_string();
+        let esp = Esp::open(self.device(), bytes_of(&survey.esp))?;
+        let (digest, size) = esp.digest(self.device(), &name)?;
+        let places = esp.content_places(self.device(), &name)?;
+        let offset = survey.esp.start;
+        let disk = self.device().reader().map_err(|source| EspError::Read { offset, source })?;
+        Ok(OldKernel { digest, size, bytes: Places::new(disk, places) })
     }
 
     fn open_esp(&mut self, purpose: Purpose) -> Result<Esp, DiskError> {

@@ -4,8 +4,9 @@ use std::io::{self, Cursor, Read};
 use std::ops::Range;
 
 use slipway_images::frames::{Frame, FrameIndex, FramesError, Index};
+use slipway_images::patch::PatchError;
 use slipway_images::release::{Part, ReleaseDocument};
-use slipway_images::verity::BlockIndex;
+use slipway_images::verity::{BlockIndex, VerityError};
 use thiserror::Error;
 use zstd::stream::read::Decoder;
 
@@ -32,6 +33,15 @@ pub enum SourceError {
     /// The index of another root.
     #[error("the index of frames is for another root than the release")]
     OtherIndex,
+    /// A patch that can't be applied.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// A patch of something else, although it is what was signed.
+    #[error("the patch {0}")]
+    ForeignPatch(&'static str),
+    /// A patch whose head of a hash tree makes no sense.
+    #[error("the patch has no hash tree for the release")]
+    Tree(#[source] VerityError),
 }
 
 impl From<SourceError> for io::Error {
@@ -57,6 +67,10 @@ impl<'a> BlocksSource<'a> {
     /// What was fetched so far.
     pub fn traffic(&self) -> Traffic {
         self.parts.traffic()
+    }
+
+    pub(super) fn parts(&mut self) -> &mut Parts {
+        self.parts
     }
 
     /// Bytes of the frames that hold these blocks, with what lies between those that are fetched at once.

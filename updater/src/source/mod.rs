@@ -6,13 +6,17 @@
 //! pass is waited for, what one server can't do another is asked for, what came already isn't asked for again, and that all
 //! of it ends. No more is read than the signed length of a part.
 //!
-//! A source is a [`ReleaseSource`](crate::release::ReleaseSource): [`BlocksSource`] fetches the blocks that a host lacks. One
-//! that has a patch for the running version says so by [`ReleaseSource::patch`](crate::release::ReleaseSource::patch).
+//! A source is a [`ReleaseSource`](crate::release::ReleaseSource): [`BlocksSource`] fetches the blocks that a host lacks, and
+//! [`PatchedSource`] makes them of a patch and what runs.
 
+mod ahead;
 mod blocks;
 mod parts;
+mod patched;
 mod patience;
 
+pub use ahead::Places;
 pub use blocks::{BlocksSource, SourceError};
 pub use parts::{PartError, Parts, Place, Traffic};
+pub use patched::{OldKernel, PatchedSource};
 pub use patience::Patience;

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod choose;
+mod costs;
 mod last_check;
 mod settings;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use self::catalog::{Catalog, CatalogError, TRUST_FOLDER};
 pub use self::choose::{Choice, Considered, Reason, Standing, choose, floor};
+pub use self::costs::{Costs, Tier};
 pub use self::last_check::{LAST_CHECK_PATH, LastCheck};
 pub use self::settings::{MACHINE_SETTINGS_PATH, Settings, SettingsError};
 use crate::agent::{Agent, AgentError, Surroundings};
@@ -28,7 +30,7 @@ use crate::ledger::LedgerStore;
 use crate::machine::Refused;
 use crate::net::Client;
 use crate::release::{Target, Terms, VerifiedRelease};
-use crate::source::{BlocksSource, Parts, Patience, Place, Traffic};
+use crate::source::{Parts, PatchedSource, Patience, Place, Traffic};
 use crate::stage::Origin;
 
 /// Why there was no update.
@@ -85,15 +87,6 @@ pub struct Installed {
     pub patch_failure: Option<String>,
     /// Places that were given up, and why.
     pub given_up: Vec<String>,
-}
-
-/// What an update would fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Costs {
-    /// Bytes by a patch of the running version, if there is one.
-    pub patch: Option<u64>,
-    /// Bytes by blocks, at most: those that the host has are not fetched.
-    pub blocks_at_most: u64,
 }
 
 impl Updater {
@@ -163,7 +156,11 @@ impl Updater {
         let verified = VerifiedRelease::from_document_verified_by_caller(target(release));
         let admitted = agent.admit_on(&verified, &terms)?;
         let mut parts = Parts::new(self.places_from(check), self.client.clone(), self.patience);
-        let armed = agent.install(admitted, &mut BlocksSource::new(release, &mut parts))?;
+        let running = agent.disk().booted();
+        let by_patch = Costs::of(release, running).choose() == Tier::Patch;
+        // Without it, the kernel image comes whole.
+        let kernel = agent.disk().running_kernel().ok();
+        let armed = agent.install(admitted, &mut PatchedSource::new(release, &mut parts, running, by_patch, kernel))?;
         Ok(Installed {
             version: release.label.version().clone(),
             entry: armed.entry.to_string(),
@@ -191,18 +188,6 @@ impl Check {
     /// Where the repository was read.
     pub fn place(&self) -> &Place {
         self.catalog.place()
-    }
-}
-
-impl Costs {
-    /// What this release would cost a host with that root.
-    pub fn of(release: &ReleaseDocument, running: slipway_images::verity::RootHash) -> Self {
-        let parts = &release.parts;
-        let patch = release
-            .patch_from(running)
-            .map(|patch| patch.root.size.saturating_add(patch.uki.map_or(parts.uki.size, |uki| uki.size)));
-        let blocks = [parts.verity.size, parts.uki.size, parts.blocks.index.size, parts.blocks.frames.size];
-        Self { patch, blocks_at_most: blocks.into_iter().fold(0, u64::saturating_add) }
     }
 }
 

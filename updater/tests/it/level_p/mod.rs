@@ -10,4 +10,5 @@ pub mod recorded;
 pub mod world;
 
 mod damage;
+mod patched;
 mod scenarios;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use slipway_images::content::ReadAt;
 use slipway_updater::disk::device::BlockDevice;
 use slipway_updater::ledger::{CopyName, LedgerStore};
 
@@ -146,6 +147,18 @@ impl BlockDevice for RecordedDisk {
 
     fn flush(&mut self) -> io::Result<()> {
         self.record(Op::Flush)
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn ReadAt>> {
+        Ok(Box::new(Reader(self.clone())))
+    }
+}
+
+struct Reader(RecordedDisk);
+
+impl ReadAt for Reader {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        BlockDevice::read_exact_at(&self.0, buf, offset)
     }
 }
 

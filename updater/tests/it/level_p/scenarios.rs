@@ -15,32 +15,32 @@ use super::recorded::{Image, RecordedDisk};
 use super::world::{Release, TestAgent, agent, factory, install};
 
 /// How an agent goes about a goal after a start.
-enum Step {
+pub(super) enum Step {
     /// The goal is reached.
     Reached,
     /// The machine restarts now.
     Restart,
 }
 
-type Act<'a> = &'a dyn Fn(&mut TestAgent) -> Result<Step, AgentError>;
+pub(super) type Act<'a> = &'a dyn Fn(&mut TestAgent) -> Result<Step, AgentError>;
 
 /// Something that an agent does to a disk, cut at every write.
-struct Phase<'a> {
-    name: &'a str,
-    before: &'a Image,
-    booted: RootHash,
-    act: Act<'a>,
+pub(super) struct Phase<'a> {
+    pub name: &'a str,
+    pub before: &'a Image,
+    pub booted: RootHash,
+    pub act: Act<'a>,
     /// What may run after a cut.
-    may_boot: &'a [&'a Arc<Release>],
+    pub may_boot: &'a [&'a Arc<Release>],
     /// What runs in the end.
-    ends_with: &'a Arc<Release>,
+    pub ends_with: &'a Arc<Release>,
     /// Of so many cut disks one is taken all the way to the goal.
-    every: usize,
+    pub every: usize,
 }
 
 impl Phase<'_> {
     /// Does it, cuts it everywhere, and gives the disk as it is without a cut, and the number of cuts.
-    fn run(&self) -> (Image, usize) {
+    pub fn run(&self) -> (Image, usize) {
         let disk = RecordedDisk::new(self.before.clone());
         let (mut agent, outcome) = agent(&disk, self.booted).unwrap();
         if outcome == Outcome::Done {

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::recorded::{Cursor, Image, RecordedDisk, RecordedLedger};
 
 const MIB: u64 = 1 << 20;
-const SIZES: DiskSizes = DiskSizes { disk: 48 * MIB, esp: 34 * MIB, slot: MIB };
+pub const SIZES: DiskSizes = DiskSizes { disk: 48 * MIB, esp: 34 * MIB, slot: MIB };
 pub const LEDGER: u64 = 44 * MIB;
 const BLOCKS: u64 = 40;
 
@@ -40,14 +40,14 @@ impl Release {
     /// Version `number` of the image: half of its blocks are those of every version.
     pub fn new(number: u64) -> Arc<Self> {
         static MADE: OnceLock<Vec<Arc<Release>>> = OnceLock::new();
-        let made = MADE.get_or_init(|| (0..8).map(|number| Arc::new(Self::make(number))).collect());
+        let made = MADE.get_or_init(|| (0..8).map(|number| Arc::new(Self::make(number, BLOCKS + number))).collect());
         Arc::clone(&made[usize::try_from(number).unwrap()])
     }
 
-    fn make(number: u64) -> Self {
+    pub fn make(number: u64, blocks: u64) -> Self {
         let label: PartitionLabel = format!("edge-web_2026.11.{number}").parse().unwrap();
         let mut root = Vec::new();
-        for block in 0..BLOCKS + number {
+        for block in 0..blocks {
             let seed = if block.is_multiple_of(2) { format!("shared {block}") } else { format!("{label} {block}") };
             root.extend((0..128_u8).flat_map(|part| *Digest::of(format!("{seed} {part}").as_bytes()).as_bytes()));
         }
