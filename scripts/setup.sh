@@ -23,6 +23,7 @@ setup: this machine has no apt. Install these by hand, then run make again:
   Rust >= 1.88, a C compiler, make, pkg-config, libostree headers            to build
   qemu-system-x86_64 >= 8, OVMF                                              to run and test
   fsck.erofs, veritysetup, sfdisk, fsck.vfat, mcopy, ostree, depmod, sbverify       oracles of the tests
+  Python >= 3.10 with tuf 6.0.0 in target/oracles/python (a venv)                   oracle of the tests
 TEXT
     for tool in cargo cc pkg-config; do command -v "$tool" >/dev/null || exit 1; done
     exit 0
@@ -46,6 +47,7 @@ if [ "$build_only" = no ]; then
     need openssh-client "tests log in to the virtual machine"
     need gnupg "tests sign archive indexes with keys of their own"
     need dpkg-dev "tests build small packages of their own"
+    need python3-venv "oracle: python-tuf downloads a release from the repository we publish"
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -81,6 +83,15 @@ if [ "$build_only" = no ]; then
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
             "${suite[@]}" qemu-system-x86 qemu-utils >/dev/null
     fi
+fi
+
+# An independent client of The Update Framework. These versions need no compiler.
+oracles=$(dirname "$0")/../target/oracles/python
+if [ "$build_only" = no ] && ! "$oracles/bin/python" -c 'import tuf.ngclient' 2>/dev/null; then
+    echo "setup: installing python-tuf in target/oracles/python"
+    rm -rf "$oracles"
+    python3 -m venv "$oracles"
+    "$oracles/bin/pip" --quiet --disable-pip-version-check install tuf==6.0.0 securesystemslib==1.6.0 urllib3==2.8.0
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -24,9 +24,10 @@ pub enum ExitCode {
     Unsatisfiable = 5,
     /// A signature, digest or size is not what it must be. What was fetched was dropped.
     Untrusted = 6,
-    /// The build refuses to go on: a script that nobody modelled, a missing library, an image that doesn't fit.
+    /// A build or a publication refuses to go on: a script that nobody modelled, a missing library, an image that doesn't fit,
+    /// a version that is published already.
     Refused = 7,
-    /// A smoke check, or the verification of an image, failed.
+    /// A smoke check, or the verification of an image or a repository, failed.
     CheckFailed = 8,
     /// The network or the mirror cannot be reached.
     Unreachable = 9,

@@ -10,7 +10,9 @@ use crate::compose::download::DownloadError;
 use crate::compose::units::UnitError;
 use crate::deb::DebError;
 use crate::fetch::FetchError;
+use crate::keys::KeysError;
 use crate::lock::LockError;
+use crate::release::ReleaseError;
 
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +155,40 @@ impl From<&BuildError> for Fault {
             | BuildError::Output(_)
             | BuildError::Manifest(_)
             | BuildError::Serialise { .. } => Self::Other,
+        }
+    }
+}
+
+impl From<&ReleaseError> for Fault {
+    fn from(error: &ReleaseError) -> Self {
+        match error {
+            ReleaseError::TooLong { .. }
+            | ReleaseError::Missing(_)
+            | ReleaseError::Damaged { .. }
+            | ReleaseError::Metadata { .. }
+            | ReleaseError::Document { .. }
+            | ReleaseError::Misnamed(_)
+            | ReleaseError::Keys(KeysError::Root { .. })
+            | ReleaseError::Sign(_)
+            | ReleaseError::Host(_)
+            | ReleaseError::Manifest { .. }
+            | ReleaseError::Tree { .. }
+            | ReleaseError::Frames(_)
+            | ReleaseError::WrongPatch { .. } => Self::Untrusted,
+            ReleaseError::Taken(_)
+            | ReleaseError::Draft { .. }
+            | ReleaseError::OtherImage { .. }
+            | ReleaseError::Reused(_)
+            | ReleaseError::Offered { .. }
+            | ReleaseError::NotOffered { .. } => Self::Refused,
+            ReleaseError::Io { .. }
+            | ReleaseError::LastVersion(_)
+            | ReleaseError::Time { .. }
+            | ReleaseError::Keys(_)
+            | ReleaseError::Store(_)
+            | ReleaseError::Compress(_)
+            | ReleaseError::Patch { .. }
+            | ReleaseError::Nothing(_) => Self::Other,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod patch;
 pub mod progress;
 pub mod recipe;
+pub mod release;
 pub mod report;
 pub mod sbom;
 pub mod smoke;

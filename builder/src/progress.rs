@@ -19,6 +19,10 @@ pub enum Phase {
     Write,
     /// Making patches between versions; units are bytes of the new version.
     Patch,
+    /// Compressing an image for publication; units are bytes of the root.
+    Pack,
+    /// Reading an image or a repository to see whether it is whole; units are bytes of roots.
+    Verify,
     /// Booting a machine.
     Boot,
 }

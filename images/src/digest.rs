@@ -94,6 +94,11 @@ impl<W: Write> DigestWriter<W> {
         Self { inner, hasher: Sha256::new() }
     }
 
+    /// The digest of what went through so far.
+    pub fn digest(&self) -> Digest {
+        Digest(self.hasher.clone().finalize().into())
+    }
+
     /// The writer handed in, and the digest of all that went through.
     pub fn finish(self) -> (W, Digest) {
         (self.inner, Digest(self.hasher.finalize().into()))

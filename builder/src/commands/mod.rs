@@ -11,6 +11,7 @@ mod keys;
 mod lock;
 mod log;
 mod man;
+mod release;
 mod run;
 mod schema;
 mod test;
@@ -55,6 +56,8 @@ pub enum Command {
     Test(test::Args),
     /// Make, renew and show the keys that sign releases
     Keys(keys::Args),
+    /// Publish builds into a folder that any web server hands out, and look after it
+    Release(release::Args),
     /// Print the JSON Schema of recipes, for editors
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -75,6 +78,7 @@ impl Command {
             Self::Diff(args) => args.run(context),
             Self::Gc(args) => args.run(context),
             Self::Keys(args) => args.run(context),
+            Self::Release(args) => args.run(context),
             Self::Schema(args) => args.run(context),
             Self::Run(args) => args.run(context),
             Self::Test(args) => args.run(context),

@@ -70,6 +70,8 @@ fn name(phase: Phase) -> &'static str {
         Phase::Seal => "seal",
         Phase::Write => "write",
         Phase::Patch => "patch",
+        Phase::Pack => "pack",
+        Phase::Verify => "verify",
         Phase::Boot => "boot",
     }
 }

@@ -90,11 +90,13 @@ fn label(phase: Phase) -> &'static str {
         Phase::Seal => "Committing to the store",
         Phase::Write => "Writing the image",
         Phase::Patch => "Making patches",
+        Phase::Pack => "Compressing the image",
+        Phase::Verify => "Verifying",
         Phase::Boot => "Booting",
     }
 }
 
 /// Whether a phase counts bytes (else it counts steps).
 fn counts_bytes(phase: Phase) -> bool {
-    matches!(phase, Phase::Index | Phase::Fetch | Phase::Unpack | Phase::Seal | Phase::Write | Phase::Patch)
+    !matches!(phase, Phase::Solve | Phase::Compose | Phase::Boot)
 }

@@ -10,6 +10,7 @@ mod lock;
 mod manual;
 mod recipe;
 mod recipe_errors;
+mod release;
 mod repository;
 mod sbom;
 mod server;

@@ -205,6 +205,12 @@ impl ReleaseDocument {
         self.patches.iter().find(|patch| patch.from.root_hash == root_hash)
     }
 
+    /// Bytes that a host fetches that has nothing of it: hash tree, frames and kernel image.
+    pub fn whole_cost(&self) -> u64 {
+        let ReleaseParts { verity, uki, blocks } = &self.parts;
+        verity.size + uki.size + blocks.index.size + blocks.frames.size
+    }
+
     /// All parts that the repository must have for it.
     pub fn all_parts(&self) -> impl Iterator<Item = Part> {
         let ReleaseParts { verity, uki, blocks } = &self.parts;

@@ -8,6 +8,7 @@
 mod client;
 mod clock;
 mod error;
+mod folder;
 mod limits;
 mod name;
 mod paths;
@@ -22,6 +23,7 @@ mod verify;
 pub use client::Client;
 pub use clock::Clock;
 pub use error::{MetadataError, TufError};
+pub use folder::FolderTransport;
 pub use limits::ClientLimits;
 pub use name::{NameError, RoleName, TargetPath};
 pub use paths::{HashPrefix, PathPattern};

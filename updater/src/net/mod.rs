@@ -10,4 +10,5 @@ mod repository;
 mod resolve;
 
 pub use http::{Answer, Client, ClientOptions, HttpError, Range};
-pub use repository::{BaseUrl, FolderTransport, HttpTransport, UrlError};
+pub use repository::{BaseUrl, HttpTransport, UrlError};
+pub use slipway_trust::tuf::FolderTransport;

@@ -1,9 +1,7 @@
-//! Repositories that metadata and targets come from: two base URLs, or two folders of the same layout.
+//! Repositories that metadata and targets come from: two base URLs.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
 
 use slipway_trust::tuf::{RemoteFile, Transport, TransportError};
 use thiserror::Error;
@@ -71,41 +69,5 @@ impl Transport for HttpTransport {
         };
         let answer = self.client.get(&base.join(file.url()), None)?;
         Ok(answer.map(|answer| answer.body as Box<dyn Read>))
-    }
-}
-
-/// A repository in folders, such as those of a USB stick. Only plain files are opened: a pipe or a device would block or
-/// never end.
-#[derive(Clone, Debug)]
-pub struct FolderTransport {
-    metadata: PathBuf,
-    targets: PathBuf,
-}
-
-impl FolderTransport {
-    /// Metadata below one folder, targets below another.
-    pub fn new(metadata: &Path, targets: &Path) -> Self {
-        Self { metadata: metadata.to_owned(), targets: targets.to_owned() }
-    }
-}
-
-impl Transport for FolderTransport {
-    fn open(&mut self, file: &RemoteFile) -> Result<Option<Box<dyn Read + '_>>, TransportError> {
-        let folder = match file {
-            RemoteFile::Metadata(_) => &self.metadata,
-            RemoteFile::Target(_) => &self.targets,
-        };
-        // Names that need encoding in a URL are none that a Slipway repository has.
-        let inside = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('%');
-        if !file.url().split('/').all(inside) {
-            return Ok(None);
-        }
-        let path = folder.join(file.url());
-        match fs::metadata(&path) {
-            Ok(found) if found.is_file() => Ok(Some(Box::new(File::open(&path)?))),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 }

@@ -1,0 +1,179 @@
+//! Publishes a build in a channel.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use slipway_images::calendar::Moment;
+use slipway_images::digest::Digest;
+use slipway_images::names::PartitionLabel;
+use slipway_images::release::{
+    ChannelContents, ChannelDocument, ChannelName, Offer, Patch, ReleaseContents, ReleaseDocument, Rollout, TargetName,
+};
+use slipway_images::version::Version;
+
+use super::ReleaseError;
+use super::change::checked;
+use super::edition::{Changes, Publisher};
+use super::pack::pack;
+use super::patches::{Base, make};
+use super::source::Build;
+use crate::progress::{Event, Progress};
+
+/// What is to be published, and how.
+#[derive(Clone, Debug)]
+pub struct Addition {
+    /// The output folder of the build.
+    pub build: PathBuf,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Who may take it, and when.
+    pub rollout: Rollout,
+    /// The oldest version that may take it.
+    pub min_from: Option<Version>,
+    /// Patches are made from so many releases of the channel, the last ones before this.
+    pub patch_last: usize,
+    /// Patches are made from the builds in these folders, too.
+    pub patch_from: Vec<PathBuf>,
+}
+
+/// What was published.
+#[derive(Clone, Debug, Serialize)]
+pub struct Added {
+    /// Image and version.
+    pub release: String,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Bytes that a host fetches that has nothing.
+    pub whole: u64,
+    /// Bytes that a host fetches with one of these versions.
+    pub patches: Vec<PatchCost>,
+    /// Files that came to be, in the order in which they did.
+    pub files: Vec<String>,
+}
+
+/// What a patch costs a host.
+#[derive(Clone, Debug, Serialize)]
+pub struct PatchCost {
+    /// The version that the host has.
+    pub from: Version,
+    /// Bytes that it fetches.
+    pub bytes: u64,
+}
+
+/// Publishes a build. What is in the repository already isn't made again.
+pub fn add(mut publisher: Publisher<'_>, addition: &Addition, progress: &dyn Progress) -> Result<Added, ReleaseError> {
+    let build = Build::open(&addition.build, progress)?;
+    let label = build.manifest.label.clone();
+    let key = (label.id().clone(), addition.channel.clone());
+    let channel = match publisher.published.channels.get(&key) {
+        Some(channel) => channel.clone().into_contents(),
+        None => ChannelContents { id: key.0, channel: key.1, floor: None, offers: Vec::new() },
+    };
+    if channel.offers.iter().any(|offer| offer.version == *label.version()) {
+        return Err(ReleaseError::Offered { channel: channel.channel, label });
+    }
+    let created = Moment::from_seconds(publisher.terms.now.as_secs());
+    // Before anything is made, since it may be refused.
+    let channel_document = with_offer(channel.clone(), &build, addition, progress)?;
+    let document = match publisher.published.release(&TargetName::of_release(&label)) {
+        Some(document) if is_same(document, &build) => document.clone(),
+        Some(_) => return Err(ReleaseError::Reused(label)),
+        None => pack(&mut publisher.repository, &build, created, progress)?,
+    };
+    let document = with_patches(&mut publisher, document, &build, &channel, addition, progress)?;
+    let (whole, patches) = (document.whole_cost(), costs(&document));
+    let changes = Changes { releases: vec![document], channels: vec![channel_document], removed: Vec::new() };
+    let files = publisher.publish(&changes)?;
+    Ok(Added { release: label.to_string(), channel: addition.channel.clone(), whole, patches, files })
+}
+
+fn is_same(document: &ReleaseDocument, build: &Build) -> bool {
+    document.root.root_hash == build.manifest.root_hash
+        && document.uki.sha256 == build.manifest.parts.uki.sha256
+        && document.manifest.sha256 == Digest::of(&build.manifest_json)
+}
+
+fn with_patches(
+    publisher: &mut Publisher<'_>,
+    document: ReleaseDocument,
+    build: &Build,
+    channel: &ChannelContents,
+    addition: &Addition,
+    progress: &dyn Progress,
+) -> Result<ReleaseDocument, ReleaseError> {
+    let Publisher { repository, published, .. } = publisher;
+    let mut contents = document.into_contents();
+    let mut new: Option<Base> = None;
+    let before = channel.offers.iter().filter(|offer| offer.version < *contents.label.version());
+    let skipped = before.clone().count().saturating_sub(addition.patch_last);
+    let last: Vec<&Offer> = before.skip(skipped).collect();
+    let has = |contents: &ReleaseContents, root_hash| {
+        root_hash == contents.root.root_hash || contents.patches.iter().any(|patch| patch.from.root_hash == root_hash)
+    };
+    for folder in &addition.patch_from {
+        let old = Base::of_folder(folder, progress)?;
+        if !has(&contents, old.root_hash()) {
+            contents.patches.extend(make(repository, &old, new_of(&mut new, build)?, &contents.parts, progress)?);
+        }
+    }
+    for offer in last {
+        if has(&contents, offer.root_hash) {
+            continue;
+        }
+        let label = PartitionLabel::new(channel.id.clone(), offer.version.clone());
+        let old = label.ok().and_then(|label| published.release(&TargetName::of_release(&label)));
+        let Some(old) = old else { continue };
+        let old = Base::of_release(repository, old, progress)?;
+        contents.patches.extend(make(repository, &old, new_of(&mut new, build)?, &contents.parts, progress)?);
+    }
+    contents.patches.sort_by_key(|patch| (patch.from.version.clone(), patch.from.root_hash));
+    let target = TargetName::of_release(&contents.label).to_string();
+    ReleaseDocument::new(contents).map_err(|source| ReleaseError::Draft { target, source })
+}
+
+/// Opened when the first patch is made, since there may be none.
+fn new_of<'a>(new: &'a mut Option<Base>, build: &Build) -> Result<&'a Base, ReleaseError> {
+    match new {
+        Some(new) => Ok(new),
+        None => Ok(new.insert(Base::of_build(build)?)),
+    }
+}
+
+fn with_offer(
+    mut channel: ChannelContents,
+    build: &Build,
+    addition: &Addition,
+    progress: &dyn Progress,
+) -> Result<ChannelDocument, ReleaseError> {
+    let label = &build.manifest.label;
+    let version = label.version();
+    let note = |text: &str| progress.event(Event::Note(text));
+    if channel.offers.last().is_some_and(|last| last.version > *version) {
+        note(&format!("{label} is not the newest version of the channel: hosts with a newer one don't take it"));
+    }
+    if let Some(from) = &addition.min_from {
+        let step = |offer: &&Offer| offer.version >= *from && offer.version < *version && offer.withdrawn.is_none();
+        if !channel.offers.iter().any(|offer| step(&offer)) {
+            note(&format!(
+                "the channel offers nothing that takes hosts older than {from} to where they may take {label}"
+            ));
+        }
+    }
+    channel.offers.push(Offer {
+        version: version.clone(),
+        root_hash: build.manifest.root_hash,
+        rollout: addition.rollout.clone(),
+        min_from: addition.min_from.clone(),
+        withdrawn: None,
+    });
+    channel.offers.sort_by(|one, other| one.version.cmp(&other.version));
+    checked(channel)
+}
+
+fn costs(document: &ReleaseDocument) -> Vec<PatchCost> {
+    let cost = |patch: &Patch| PatchCost {
+        from: patch.from.version.clone(),
+        bytes: patch.root.size + patch.uki.map_or(document.parts.uki.size, |uki| uki.size),
+    };
+    document.patches.iter().map(cost).collect()
+}

@@ -1,0 +1,109 @@
+//! Changes who may take a version that is published, without touching the version.
+
+use serde::Serialize;
+use slipway_images::calendar::Moment;
+use slipway_images::names::PartitionLabel;
+use slipway_images::release::{ChannelContents, ChannelDocument, ChannelName, Stage, TargetName, Withdrawal};
+use slipway_images::version::Version;
+
+use super::ReleaseError;
+use super::edition::{Changes, Publisher};
+use super::state::Published;
+
+/// What is to be different about a rollout; what isn't named stays.
+#[derive(Clone, Debug, Default)]
+pub struct RolloutChange {
+    /// When it starts.
+    pub start: Option<Moment>,
+    /// Its stages.
+    pub stages: Option<Vec<Stage>>,
+    /// Whether it is paused.
+    pub paused: Option<bool>,
+    /// Whether everybody takes it at once.
+    pub immediate: Option<bool>,
+    /// The oldest version that may take it.
+    pub min_from: Option<Version>,
+}
+
+/// What a withdrawal did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Withdrawn {
+    /// The channels that offered it.
+    pub channels: Vec<ChannelName>,
+    /// The version that hosts take instead, in each of them; none when there is no other.
+    pub instead: Vec<Option<Version>>,
+}
+
+/// Changes the rollout of a version: in one channel, or in all that offer it. Returns these.
+pub fn change_rollout(
+    publisher: Publisher<'_>,
+    label: &PartitionLabel,
+    channel: Option<&ChannelName>,
+    change: &RolloutChange,
+) -> Result<Vec<ChannelName>, ReleaseError> {
+    let channels = offering(&publisher.published, label, channel)?;
+    let names = channels.iter().map(|channel| channel.channel.clone()).collect();
+    let changed = channels.into_iter().map(|mut channel| {
+        for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
+            let RolloutChange { start, stages, paused, immediate, min_from } = change.clone();
+            let rollout = &mut offer.rollout;
+            rollout.start = start.unwrap_or(rollout.start);
+            rollout.stages = stages.unwrap_or_else(|| rollout.stages.clone());
+            rollout.paused = paused.unwrap_or(rollout.paused);
+            rollout.immediate = immediate.unwrap_or(rollout.immediate);
+            offer.min_from = min_from.or(offer.min_from.take());
+        }
+        checked(channel)
+    });
+    let channels = changed.collect::<Result<_, _>>()?;
+    publisher.publish(&Changes { channels, ..Changes::default() })?;
+    Ok(names)
+}
+
+/// Takes a version back: in one channel, or in all that offer it. Unless `keep_floor`, hosts that run it may go back to the
+/// best version that is left, below their floor.
+pub fn withdraw(
+    publisher: Publisher<'_>,
+    label: &PartitionLabel,
+    channel: Option<&ChannelName>,
+    reason: &str,
+    keep_floor: bool,
+) -> Result<Withdrawn, ReleaseError> {
+    let mut withdrawn = Withdrawn { channels: Vec::new(), instead: Vec::new() };
+    let mut channels = Vec::new();
+    for mut channel in offering(&publisher.published, label, channel)? {
+        for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
+            offer.withdrawn = Some(Withdrawal { reason: reason.to_owned() });
+        }
+        let best = channel.offers.iter().rev().find(|offer| offer.withdrawn.is_none());
+        let best = best.map(|offer| offer.version.clone());
+        if let Some(best) = best.as_ref().filter(|best| *best < label.version() && !keep_floor) {
+            channel.floor = Some(channel.floor.map_or_else(|| best.clone(), |floor| floor.min(best.clone())));
+        }
+        withdrawn.channels.push(channel.channel.clone());
+        withdrawn.instead.push(best);
+        channels.push(checked(channel)?);
+    }
+    publisher.publish(&Changes { channels, ..Changes::default() })?;
+    Ok(withdrawn)
+}
+
+fn offering(
+    published: &Published,
+    label: &PartitionLabel,
+    wanted: Option<&ChannelName>,
+) -> Result<Vec<ChannelContents>, ReleaseError> {
+    let asked = published.channels.values().filter(|channel| wanted.is_none_or(|name| channel.channel == *name));
+    let of_image = asked.filter(|channel| channel.id == *label.id() && channel.offer(label.version()).is_some());
+    let found: Vec<_> = of_image.map(|channel| channel.clone().into_contents()).collect();
+    if found.is_empty() {
+        return Err(ReleaseError::NotOffered { channel: wanted.cloned(), label: label.clone() });
+    }
+    Ok(found)
+}
+
+/// The document of a channel that was changed.
+pub(super) fn checked(channel: ChannelContents) -> Result<ChannelDocument, ReleaseError> {
+    let target = TargetName::of_channel(&channel.id, &channel.channel).to_string();
+    ChannelDocument::new(channel).map_err(|source| ReleaseError::Draft { target, source })
+}

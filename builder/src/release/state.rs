@@ -1,0 +1,160 @@
+//! What a repository says now: the metadata that its roots vouch for, and the documents that these name.
+//!
+//! A publisher builds on what is there, so it is read as a host reads it, by signatures and digests; only expiry is no
+//! obstacle. Metadata that was signed with keys which a newer root replaced is read by the root before: it is about to be
+//! signed again, and the person who replaced the keys is told to look at it first.
+
+use std::collections::BTreeMap;
+
+use slipway_images::names::ImageId;
+use slipway_images::release::{ChannelDocument, ChannelName, DOCUMENT_MAX, ReleaseDocument, TargetName};
+use slipway_trust::time::UnixTime;
+use slipway_trust::tuf::schema::{MetadataVersion, Snapshot, TargetFile, Targets};
+use slipway_trust::tuf::{
+    ClientLimits, MetadataError, RoleName, VerifiedRoot, VerifiedSnapshot, VerifiedTargets, VerifiedTimestamp,
+};
+
+use super::{ReleaseError, Repository};
+
+/// What a repository says.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What counts; `None` for a repository that has published nothing yet.
+    pub metadata: Option<PublishedMetadata>,
+    /// The channels' documents.
+    pub channels: BTreeMap<(ImageId, ChannelName), ChannelDocument>,
+    /// The releases' documents, by the names of their targets.
+    pub releases: BTreeMap<TargetName, ReleaseDocument>,
+    /// Whether some of it was signed with keys that the newest root has replaced.
+    pub old_keys: bool,
+}
+
+/// Metadata that belongs together.
+#[derive(Clone, Debug)]
+pub struct PublishedMetadata {
+    /// The timestamp.
+    pub timestamp: VerifiedTimestamp,
+    /// The snapshot that it names.
+    pub snapshot: VerifiedSnapshot,
+    /// The targets that the snapshot names.
+    pub targets: VerifiedTargets,
+}
+
+impl Published {
+    /// Reads what `repository` says, by the chain of `roots`, the newest last.
+    pub fn read(repository: &Repository, roots: &[VerifiedRoot]) -> Result<Self, ReleaseError> {
+        let mut published =
+            Self { metadata: None, channels: BTreeMap::new(), releases: BTreeMap::new(), old_keys: false };
+        let limits = ClientLimits::default();
+        let Some(bytes) = repository.read("metadata/timestamp.json", limits.timestamp)? else {
+            return Ok(published);
+        };
+        let mut old_keys = false;
+        let timestamp = by_any(roots, &RoleName::timestamp(), &mut old_keys, |root| {
+            root.next_timestamp(&bytes, None)?.ok_or(MetadataError::NotInSnapshot)
+        })?;
+        let name = metadata_name(timestamp.snapshot.version, &RoleName::snapshot());
+        let bytes = required(repository, &name, limits.snapshot)?;
+        let snapshot =
+            by_any(roots, &RoleName::snapshot(), &mut old_keys, |root| root.next_snapshot(&timestamp, &bytes, None))?;
+        let version = snapshot.meta.get(&RoleName::targets()).map(|listed| listed.version);
+        let version = version.ok_or(MetadataError::NotInSnapshot);
+        let version = version.map_err(|source| ReleaseError::Metadata { role: RoleName::targets(), source })?;
+        let bytes = required(repository, &metadata_name(version, &RoleName::targets()), limits.targets)?;
+        let targets = by_any(roots, &RoleName::targets(), &mut old_keys, |root| root.next_targets(&snapshot, &bytes))?;
+        for (path, file) in &targets.targets {
+            // Whatever else is published by the same keys is kept, and none of ours.
+            let Some(name) = TargetName::of_path(path) else { continue };
+            let json = target_bytes(repository, path, file)?;
+            let wrong = |source| ReleaseError::Document { target: path.clone(), source };
+            if let Some(key) = name.channel() {
+                let document = ChannelDocument::from_json(&json).map_err(wrong)?;
+                if document.target_name() != name {
+                    return Err(ReleaseError::Misnamed(path.clone()));
+                }
+                published.channels.insert(key, document);
+            } else {
+                let document = ReleaseDocument::from_json(&json).map_err(wrong)?;
+                if document.target_name() != name {
+                    return Err(ReleaseError::Misnamed(path.clone()));
+                }
+                published.releases.insert(name, document);
+            }
+        }
+        published.metadata = Some(PublishedMetadata { timestamp, snapshot, targets });
+        published.old_keys = old_keys;
+        Ok(published)
+    }
+
+    /// The document of a version of an image.
+    pub fn release(&self, name: &TargetName) -> Option<&ReleaseDocument> {
+        self.releases.get(name)
+    }
+
+    /// When it was last signed, as far as it says.
+    pub fn issued(&self) -> Option<UnixTime> {
+        let PublishedMetadata { timestamp, snapshot, targets } = self.metadata.as_ref()?;
+        [timestamp.header.issued, snapshot.header.issued, targets.header.issued].into_iter().flatten().max()
+    }
+}
+
+impl PublishedMetadata {
+    /// What the targets say, to be changed.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// What the snapshot says, to be changed.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// The name of a role's file of a version.
+pub fn metadata_name(version: MetadataVersion, role: &RoleName) -> String {
+    format!("metadata/{version}.{}", role.file_name())
+}
+
+/// The name of a target's file.
+pub fn target_file_name(path: &str, file: &TargetFile) -> Option<String> {
+    let prefix = file.hashes.prefix()?;
+    Some(match path.rsplit_once('/') {
+        None => format!("targets/{prefix}.{path}"),
+        Some((folder, name)) => format!("targets/{folder}/{prefix}.{name}"),
+    })
+}
+
+fn target_bytes(repository: &Repository, path: &str, file: &TargetFile) -> Result<Vec<u8>, ReleaseError> {
+    let damaged = |name: &str| ReleaseError::Damaged { path: repository.file(name), what: "target" };
+    let name = target_file_name(path, file).ok_or_else(|| damaged(path))?;
+    let bytes = required(repository, &name, DOCUMENT_MAX as u64)?;
+    if bytes.len() as u64 != file.length || !file.hashes.hold_for(&bytes) {
+        return Err(damaged(&name));
+    }
+    Ok(bytes)
+}
+
+fn required(repository: &Repository, name: &str, limit: u64) -> Result<Vec<u8>, ReleaseError> {
+    repository.read(name, limit)?.ok_or_else(|| ReleaseError::Missing(repository.file(name)))
+}
+
+/// Verifies by the newest root that will have it. The error is the newest one's.
+fn by_any<T>(
+    roots: &[VerifiedRoot],
+    role: &RoleName,
+    old_keys: &mut bool,
+    verify: impl Fn(&VerifiedRoot) -> Result<T, MetadataError>,
+) -> Result<T, ReleaseError> {
+    let mut newest = None;
+    for root in roots.iter().rev() {
+        match verify(root) {
+            Ok(found) => {
+                *old_keys |= newest.is_some();
+                return Ok(found);
+            }
+            Err(error) => newest = newest.or(Some(error)),
+        }
+    }
+    let source = newest.unwrap_or(MetadataError::NotInSnapshot);
+    Err(ReleaseError::Metadata { role: role.clone(), source })
+}
