@@ -32,7 +32,7 @@ pub struct DirStore {
     folder: PathBuf,
     index: Index,
     /// Held as long as the store is open.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What counts, by role.
@@ -199,12 +199,24 @@ impl Store for DirStore {
 const INDEX: &str = "index";
 const NEW: &str = ".new";
 
-fn lock(folder: &Path) -> Result<File, StoreError> {
+/// Given back in so many words: a program that this process starts holds a copy of the open file until it runs, and closing ours alone
+/// would leave the lock to it.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is what is left.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(folder: &Path) -> Result<Lock, StoreError> {
     let path = folder.join("lock");
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(io_error(&path, "opened"))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Busy(folder.to_owned())),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, what: "locked", source }),
     }
