@@ -23,3 +23,4 @@ pub mod uki;
 pub mod update;
 pub mod verity;
 pub mod version;
+pub mod window;

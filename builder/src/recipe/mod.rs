@@ -20,6 +20,7 @@ use std::path::Path;
 
 pub use error::{Place, Problem, RecipeError};
 pub use model::*;
+pub use nearest::nearest;
 pub use schema::json_schema;
 
 use read::Read;

@@ -342,7 +342,7 @@ pub struct DiskSection {
 /// `[update]`
 #[derive(Clone, Debug, Serialize)]
 pub struct UpdateSection {
-    /// `urls`, `channel`, `every`, `restart`: what the image tells its agent.
+    /// All but `root`: what the image tells its agent.
     pub settings: UpdateSettings,
     /// `root`: file with the TUF root that is trusted from the start, absolute path.
     pub root: PathBuf,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_builder::recipe::json_schema;
 
 /// The sections of the manual, in its order: what a key of the root is called, and how it is written.
-const SECTIONS: [&str; 24] = [
+const SECTIONS: [&str; 25] = [
     "extends",
     "image",
     "packages",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 24] = [
     "prune",
     "accept-script",
     "update",
+    "fleet-lock",
     "health",
     "smoke",
     "check",
@@ -149,13 +150,14 @@ fn written(schema: &Value) -> String {
         let heading = match name {
             "extends" => "`extends`".to_owned(),
             "check" => "`[[health.check]]`, `[[smoke.check]]`".to_owned(),
+            "fleet-lock" => "`[update.fleet-lock]`".to_owned(),
             _ if root.get("items").is_some() => format!("`[[{name}]]`"),
             _ => format!("`[{name}]`"),
         };
-        let meaning = if name == "check" {
-            described(&section_of(schema, "CheckSet")["properties"]["check"])
-        } else {
-            described(root)
+        let meaning = match name {
+            "check" => described(&section_of(schema, "CheckSet")["properties"]["check"]),
+            "fleet-lock" => described(&section_of(schema, "Update")["properties"]["fleet-lock"]),
+            _ => described(root),
         };
         write!(text, "\n## {heading}\n\n{meaning}\n").unwrap();
         let Some(keys) = section.get("properties").and_then(Value::as_object) else {
@@ -189,8 +191,10 @@ fn written(schema: &Value) -> String {
 
 fn sections(schema: &Value) -> Vec<(&'static str, Value)> {
     let section = |name: &'static str| {
-        if name == "check" {
-            return section_of(schema, "Check");
+        match name {
+            "check" => return section_of(schema, "Check"),
+            "fleet-lock" => return section_of(schema, "FleetLock"),
+            _ => {}
         }
         let root = &schema["properties"][name];
         let target = root.get("items").unwrap_or(root)["$ref"].as_str();

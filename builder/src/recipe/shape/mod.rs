@@ -27,7 +27,7 @@ pub use system::{
     ArchiveShape, BootShape, DiskShape, ImageShape, KernelShape, PackagesShape, PruneShape, RepositoryShape, Sysctl,
     UnitsShape,
 };
-pub use update::UpdateShape;
+pub use update::{FleetLockShape, UpdateShape};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use slipway_images::release::ChannelName;
-use slipway_images::update::UpdateSettings;
+use slipway_images::update::{FleetLockSettings, Hours, LockGroup, StageWhen, UpdateSettings};
+use slipway_images::window::{WINDOWS_MAX, Window, WindowError};
 
 use super::Checker;
 use crate::recipe::model::UpdateSection;
-use crate::recipe::shape::{At, UpdateShape};
+use crate::recipe::shape::{At, FleetLockShape, UpdateShape};
 use crate::recipe::values::{self, Wrong};
 
 /// More often than this, hosts would do little else.
@@ -30,12 +31,7 @@ pub(super) fn section(checker: &mut Checker<'_>, at: &At<UpdateShape>) -> Option
             Err(Wrong { why: format!("cannot be `{text}`"), help: rule })
         }
     };
-    let urls = checker.list("update.urls", &shape.urls, |text| match values::url(text, &["http", "https"])? {
-        url if url.contains(['?', '#']) => {
-            Err(Wrong { why: format!("cannot be `{url}`"), help: "leave `?` and `#` out: file names follow".into() })
-        }
-        url => Ok(url),
-    });
+    let urls = checker.list("update.urls", &shape.urls, base_url);
     if shape.urls.is_empty() {
         let help = "write `urls = [\"https://updates.example.com/web/\"]`, say";
         checker.problem(&entry, "`update` has no `urls`", "in this table", help);
@@ -43,11 +39,70 @@ pub(super) fn section(checker: &mut Checker<'_>, at: &At<UpdateShape>) -> Option
     let channel = checker.or_default("update.channel", &shape.channel, "stable", channel);
     let every = checker.or_default("update.every", &shape.every, "1h", every);
     let restart = shape.restart.as_ref().is_none_or(|at| *at.get());
+    let windows = windows(checker, shape);
+    // What else there may be, the schema has refused.
+    let stage = match shape.stage.as_ref().map(|at| at.get().as_str()) {
+        Some("in-windows") => StageWhen::InWindows,
+        _ => StageWhen::AnyTime,
+    };
+    let fleet_lock = shape.fleet_lock.as_ref().and_then(|at| fleet_lock(checker, at));
     let Some(root) = &shape.root else {
         let help = "write `root = \"keys/root.json\"`: the repository's root metadata";
         checker.problem(&entry, "`update` has no `root`", "in this table", help);
         return None;
     };
     let root = checker.local("update.root", root, false)?;
-    Some(UpdateSection { settings: UpdateSettings { urls, channel: channel?, every, restart }, root })
+    let channel = channel?;
+    Some(UpdateSection { settings: UpdateSettings { urls, channel, every, restart, windows, stage, fleet_lock }, root })
+}
+
+/// An address that paths are put behind.
+fn base_url(text: &str) -> Result<String, Wrong> {
+    match values::url(text, &["http", "https"])? {
+        url if url.contains(['?', '#']) => {
+            Err(Wrong { why: format!("cannot be `{url}`"), help: "leave `?` and `#` out: file names follow".into() })
+        }
+        url => Ok(url),
+    }
+}
+
+fn windows(checker: &mut Checker<'_>, shape: &UpdateShape) -> Vec<Window> {
+    if let Some(one_more) = shape.windows.get(WINDOWS_MAX) {
+        let message = format!("`update.windows` has more than {WINDOWS_MAX} windows");
+        checker.problem(&one_more.span(), message, "one more", "name several days in one: `Mon..Fri 02:00-04:00`");
+    }
+    checker.list("update.windows", &shape.windows, |text| {
+        text.parse::<Window>().map_err(|error| {
+            let help = match &error {
+                WindowError::Form(_) => "write days, times and a zone: `Mon..Fri 02:00-04:00 Europe/Berlin`, say",
+                WindowError::Days(_) => "write `Mon..Fri`, `Sat,Sun`, or no days for every day",
+                WindowError::Times(_) => {
+                    "write `02:00-04:00`, say: two digits each, the end on the next day if it is earlier"
+                }
+                WindowError::Short(_) => "make it longer: a host that wakes up for it must find it open",
+                WindowError::Zone(_) => "write a zone of the IANA database: `Europe/Berlin`, say, or none for UTC",
+            };
+            Wrong { why: format!("cannot be `{text}`: {error}"), help: help.into() }
+        })
+    })
+}
+
+fn fleet_lock(checker: &mut Checker<'_>, at: &At<FleetLockShape>) -> Option<FleetLockSettings> {
+    let (shape, entry) = (at.get(), at.span());
+    let example = "\"https://locks.example.com/\"";
+    let url = checker.required("update.fleet-lock.url", &shape.url, &entry, example, base_url);
+    let group = checker.or_default("update.fleet-lock.group", &shape.group, "default", |text| {
+        LockGroup::new(text).map_err(|_| Wrong {
+            why: format!("cannot be `{text}`"),
+            help: "write at most 64 of a-z, A-Z, 0-9, `.` and `-`: `web`, say".into(),
+        })
+    });
+    let key = "update.fleet-lock.without-server-after";
+    let without_server_after = checker.optional(key, &shape.without_server_after, |text| {
+        text.parse::<Hours>().map_err(|_| Wrong {
+            why: format!("cannot be `{text}`"),
+            help: "write whole hours, from `1h` to a year: `72h`, say".into(),
+        })
+    });
+    Some(FleetLockSettings { url: url?, group, without_server_after })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_images::release::{Withdrawal, part_path};
-use slipway_images::update::TRUSTED_ROOT_PATH;
+use slipway_images::update::{StageWhen, TRUSTED_ROOT_PATH};
 use slipway_updater::agent::AgentError;
 use slipway_updater::machine::State;
 use slipway_updater::net::{Client, ClientOptions};
@@ -27,7 +27,15 @@ fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Updater 
     fs::write(anchor, repository.root()).unwrap();
     fs::create_dir_all(root.join("etc")).unwrap();
     fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    let settings = Settings { enabled: true, urls: Vec::new(), channel: "stable".parse().unwrap(), restart: true };
+    let settings = Settings {
+        enabled: true,
+        urls: Vec::new(),
+        channel: "stable".parse().unwrap(),
+        restart: true,
+        windows: Vec::new(),
+        stage: StageWhen::default(),
+        fleet_lock: None,
+    };
     let client = Client::new(ClientOptions { stall: Duration::from_millis(500), ..ClientOptions::default() });
     let patience = Patience { first: Duration::from_millis(2), longest: Duration::from_millis(8), attempts: 4 };
     Updater { root: root.to_owned(), places, settings, client, patience, by_hand: false }
