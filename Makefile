@@ -14,7 +14,7 @@ help:
 	@echo 'make image   set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
 	@echo 'make test    set up, all checks and tests'
 	@echo 'make bench   each budget, ours and the peer beside it'
-	@echo 'make faults  plants faults in the agent, one at a time, and shows that a test catches each (half an hour)'
+	@echo 'make faults  plants faults in the agent, one at a time, and shows that a test catches each'
 	@echo 'make check   formatting, lints, licences (no tests)'
 	@echo 'make setup   install what is missing on Debian 12 or 13'
 
