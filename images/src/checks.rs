@@ -29,7 +29,7 @@ pub struct ImageChecks {
 #[serde(deny_unknown_fields)]
 pub struct CheckSet {
     /// `soak`: how long all must hold after they held first.
-    #[serde(rename = "soak_ms", with = "milliseconds")]
+    #[serde(rename = "soak_ms", with = "crate::milliseconds")]
     pub soak: Duration,
     /// `[[….check]]` in order.
     pub checks: Vec<Check>,
@@ -44,7 +44,7 @@ pub struct Check {
     /// What is checked.
     pub what: CheckKind,
     /// `within`: the deadline, counted from the start of the run.
-    #[serde(rename = "within_ms", with = "milliseconds")]
+    #[serde(rename = "within_ms", with = "crate::milliseconds")]
     pub within: Duration,
 }
 
@@ -78,21 +78,6 @@ pub enum CheckKind {
     },
     /// `clock = true`: the clock is synchronised.
     Clock,
-}
-
-/// A [`Duration`] as whole milliseconds; what is finer than that is cut off.
-mod milliseconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub mod erofs;
 pub mod esp;
 pub mod frames;
 pub mod manifest;
+pub mod migration;
+mod milliseconds;
 pub mod names;
 pub mod patch;
 pub mod release;

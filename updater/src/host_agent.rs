@@ -14,12 +14,17 @@ use crate::agent::{Agent, AgentError, Outcome, Surroundings};
 use crate::disk::Disk;
 use crate::disk::device::FileDevice;
 use crate::host::{Host, HostError};
-use crate::ledger::{LedgerFiles, UnixSeconds};
+use crate::ledger::{LedgerContents, LedgerFiles, UnixSeconds};
 use crate::machine::{Effect, Which};
 use crate::process;
+use crate::two_copies::Document as _;
 
+/// Where the agent keeps what lasts.
+const STATE: &str = "var/lib/slipway";
 /// Held by the agent that writes.
 const LOCK: &str = "run/slipway/agent.lock";
+/// Held while state is migrated.
+const MIGRATION_LOCK: &str = "run/slipway/migrate.lock";
 /// How long the journal may take to answer.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
 const JOURNAL_BYTES: usize = 64 << 10;
@@ -102,7 +107,7 @@ pub fn examine(root: &Path) -> Result<(HostAgent, Vec<Effect>), OpenError> {
 
 /// The ledger of the host whose root is at `root`.
 pub fn ledger(root: &Path) -> LedgerFiles {
-    LedgerFiles::new(&root.join(LedgerFiles::FOLDER))
+    LedgerFiles::new(&root.join(STATE), LedgerContents::NAME)
 }
 
 fn facts(root: &Path) -> Result<BootFacts, OpenError> {
@@ -115,9 +120,9 @@ fn open_disk(root: &Path, facts: &BootFacts, writable: bool) -> Result<Disk<File
     Ok(Disk::new(device, facts.root_hash))
 }
 
-/// Makes sure that nobody else writes: no second agent, no mounted ESP, nothing on the other slot.
-fn claim(root: &Path, facts: &BootFacts) -> Result<Vec<File>, OpenError> {
-    let path = root.join(LOCK);
+/// Takes a lock of this name below `root`, which ends with the file.
+fn lock(root: &Path, name: &str) -> Result<File, OpenError> {
+    let path = root.join(name);
     let failed = |source| OpenError::Device { path: path.clone(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -128,6 +133,17 @@ fn claim(root: &Path, facts: &BootFacts) -> Result<Vec<File>, OpenError> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked),
         Err(error) => return Err(failed(error.into())),
     }
+    Ok(lock)
+}
+
+/// The lock of whoever migrates state.
+pub fn lock_migrations(root: &Path) -> Result<File, OpenError> {
+    lock(root, MIGRATION_LOCK)
+}
+
+/// Makes sure that nobody else writes: no second agent, no mounted ESP, nothing on the other slot.
+fn claim(root: &Path, facts: &BootFacts) -> Result<Vec<File>, OpenError> {
+    let lock = lock(root, LOCK)?;
     let parts = &facts.partitions;
     let other = match facts.slot {
         Slot::A => [&parts.root_b, &parts.verity_b],

@@ -37,6 +37,8 @@ enum Command {
     Allow(commands::allow::Arguments),
     /// At every boot: finishes what a power cut has interrupted, and finds a version on trial good or goes back.
     Settle(commands::settle::Arguments),
+    /// Before services start: makes the state that of the version that runs, by its migrations or by undoing those of another.
+    Migrate(commands::migrate::Arguments),
     /// Runs the image's health checks, through their soak time.
     Health(commands::health::Arguments),
     /// Serves the test channel on a serial port: whoever is at its other end commands this machine.
@@ -54,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Command::Rollback(arguments) => arguments.run(),
         Command::Allow(arguments) => arguments.run(),
         Command::Settle(arguments) => arguments.run(),
+        Command::Migrate(arguments) => arguments.run(),
         Command::Health(arguments) => arguments.run(),
         Command::Guest(arguments) => arguments.run(),
     };

@@ -106,6 +106,7 @@ pub fn recipe() -> Recipe {
         accepted_scripts: Vec::new(),
         disk: DiskSection { size: 0, esp: 0, slot: 0, headroom_percent: 0, state_filesystem: "ext4".to_owned() },
         update: None,
+        migrations: Vec::new(),
         health: CheckSet::default(),
         smoke: CheckSet::default(),
     }

@@ -34,7 +34,7 @@ const ADDED: [&str; 11] = [
 const EXCLUSIVE: [(&str, &[&str]); 2] = [("packages", &["add", "drop"]), ("units", &["enable", "disable", "mask"])];
 
 /// The keys by which an entry is told from its like.
-const IDENTITY: [(&str, &[&str]); 10] = [
+const IDENTITY: [(&str, &[&str]); 11] = [
     ("repository", &["name"]),
     ("file", &["path"]),
     ("download", &["url"]),
@@ -45,6 +45,7 @@ const IDENTITY: [(&str, &[&str]); 10] = [
     ("drop-in", &["unit", "name"]),
     ("container", &["name"]),
     ("accept-script", &["package", "script", "sha256"]),
+    ("migration", &["name"]),
 ];
 
 /// The file name of a drop-in that gives none.

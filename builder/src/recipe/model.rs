@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 pub use slipway_images::checks::{Check, CheckKind, CheckSet};
 use slipway_images::digest::Digest;
+pub use slipway_images::migration::{Migration, MigrationName, Reverse};
 use slipway_images::tree::TreePath;
 use slipway_images::update::UpdateSettings;
 
@@ -60,6 +61,8 @@ pub struct Recipe {
     pub disk: DiskSection,
     /// `[update]`: where a host gets new versions from.
     pub update: Option<UpdateSection>,
+    /// `[[migration]]`, ordered by `since`.
+    pub migrations: Vec<Migration>,
     /// `[health]` and `[[health.check]]`: what a version must pass before it is committed.
     pub health: CheckSet,
     /// `[smoke]` and `[[smoke.check]]`: what `slipway test` runs in the virtual machine.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_builder::recipe::json_schema;
 
 /// The sections of the manual, in its order: what a key of the root is called, and how it is written.
-const SECTIONS: [&str; 25] = [
+const SECTIONS: [&str; 26] = [
     "extends",
     "image",
     "packages",
@@ -32,6 +32,7 @@ const SECTIONS: [&str; 25] = [
     "accept-script",
     "update",
     "fleet-lock",
+    "migration",
     "health",
     "smoke",
     "check",

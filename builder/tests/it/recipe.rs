@@ -66,6 +66,9 @@ fn every_key_arrives() {
     assert_eq!(recipe.downloads[0].sha256, recipe.downloads[1].sha256, "capital digits are digits");
     assert!(matches!(&recipe.downloads[1].target, DownloadTarget::Extract { strip: 1, .. }));
     assert_eq!(recipe.directories[0].ownership.mode, 0o2750);
+    let migrations: Vec<&str> = recipe.migrations.iter().map(|migration| migration.name.as_str()).collect();
+    assert_eq!(migrations, ["db", "web-2"], "the oldest first");
+    assert_eq!(recipe.migrations[0].within, Duration::from_mins(5));
     assert_eq!(recipe.health.checks.len(), 8);
     assert_eq!(recipe.health.checks[0].within, Duration::from_secs(90));
     assert_eq!(recipe.users[0].home.as_str(), "/var/home/c");

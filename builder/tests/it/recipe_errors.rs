@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::{env, fs};
 
-const CASES: [&str; 14] = [
+const CASES: [&str; 15] = [
     "bad-in-base",
+    "bad-migrations",
     "bad-values",
     "broken-toml",
     "contradictions",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use slipway_updater::host_agent;
 use slipway_updater::machine::State;
+use slipway_updater::migrate::{Boot, Journal, Migrations};
 use slipway_updater::update::LastCheck;
 use slipway_updater::view::View;
 
@@ -24,6 +25,7 @@ struct Report<'a> {
     #[serde(flatten)]
     view: &'a View,
     last_check: Option<LastCheck>,
+    migrations: Option<&'a Journal>,
 }
 
 impl Arguments {
@@ -32,10 +34,12 @@ impl Arguments {
         let (agent, pending) = host_agent::examine(Path::new("/"))?;
         let view = View::of(&agent, &pending)?;
         let last_check = LastCheck::load(Path::new("/"));
+        let migrations = Migrations::open(Path::new("/"), Boot::of(&agent.survey()?))?;
         let text = if self.json {
-            format!("{}\n", serde_json::to_string(&Report { view: &view, last_check })?)
+            let migrations = migrations.journal().ok();
+            format!("{}\n", serde_json::to_string(&Report { view: &view, last_check, migrations })?)
         } else {
-            view.explain() + &last_check.map(|last| last.explain()).unwrap_or_default()
+            view.explain() + &migrations.explain() + &last_check.map(|last| last.explain()).unwrap_or_default()
         };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if matches!(view.state, State::Stuck { .. }) { ExitCode::NotWell } else { ExitCode::Done })

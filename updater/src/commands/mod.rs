@@ -7,6 +7,7 @@ pub mod guest;
 pub mod health;
 pub mod history;
 pub mod metrics;
+pub mod migrate;
 pub mod rollback;
 pub mod settle;
 pub mod status;

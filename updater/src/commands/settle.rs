@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use slipway_updater::agent::Outcome;
+use slipway_updater::agent::{Outcome, chain};
 use slipway_updater::checks::{self, Phase, Report};
 use slipway_updater::host_agent::HostAgent;
 use slipway_updater::machine::State;
+use slipway_updater::migrate::{Boot, Migrations};
 use slipway_updater::view::View;
 use slipway_updater::{host_agent, process};
 
@@ -65,7 +66,7 @@ impl Only {
     /// Decides about what runs, which is on trial.
     pub fn decide(&self, agent: &mut HostAgent) -> anyhow::Result<Outcome> {
         if self.commit {
-            return Ok(agent.healthy()?);
+            return keep(agent);
         }
         if let Some(reason) = &self.leave {
             return Ok(agent.unhealthy(reason)?);
@@ -74,10 +75,24 @@ impl Only {
         let report = checks::run(&set, Phase::Booting, &|_| {});
         Ok(match report.ok {
             true if self.check => Outcome::Done,
-            true => agent.healthy()?,
+            true => keep(agent)?,
             false => agent.unhealthy(&failed(&report))?,
         })
     }
+}
+
+/// Keeps what runs, if its state was migrated. The blessing comes first: what is put by for the way back goes when nobody needs it,
+/// and the next boot goes on with that if it is cut off.
+fn keep(agent: &mut HostAgent) -> anyhow::Result<Outcome> {
+    let mut migrations = Migrations::open(Path::new("/"), Boot::of(&agent.survey()?))?;
+    if !migrations.are_settled() {
+        return Ok(agent.unhealthy("its state was not migrated; see the journal of slipway-migrate.service")?);
+    }
+    let outcome = agent.healthy()?;
+    if let Err(error) = migrations.commit() {
+        writeln!(std::io::stderr(), "{}", chain(&error))?;
+    }
+    Ok(outcome)
 }
 
 /// Names and words of the checks that failed.

@@ -1,214 +1,23 @@
 //! What the disk can't say of itself: versions that failed and why, the floor, what is being installed, and what happened.
 //!
-//! Kept twice on the state partition. A change is written to the copy that is not the newest valid one, with the next
-//! generation and a checksum; the valid copy with the highest generation counts. So the other copy is whole whatever
-//! happens to the one being written, and is at most one change behind.
-//!
-//! Expected is a state partition that lost writes, was restored from an old copy, or was edited by hand. A copy that is too
-//! long, has a wrong checksum or makes no sense is damaged. Where no copy is valid and one is damaged, that is an error and
-//! never a fresh start: nothing is installed, the floor stays unknown, what runs goes on. Only where both copies are missing,
-//! as at a first boot, the ledger is empty; the floor is then raised to what runs. No more than [`MAX_BYTES`] are read.
+//! It is kept [twice](crate::two_copies) on the state partition. Where it is lost, nothing is installed, the floor stays
+//! unknown, what runs goes on. Only where both copies are missing, as at a first boot, the ledger is empty; the floor is then
+//! raised to what runs.
 
 mod contents;
-mod files;
 
-use std::fmt;
-use std::io;
-
-use slipway_images::digest::Digest;
+use crate::two_copies::{Document, TwoCopies};
 
 pub use self::contents::{Failure, FailureReason, Happening, LedgerContents, Record, Resume, Trouble, UnixSeconds};
-pub use self::files::LedgerFiles;
-
-/// The largest copy that is read.
-pub const MAX_BYTES: usize = 1 << 20;
-
-const MAGIC: &str = "slipway-ledger-1";
-
-/// One of the two copies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyName {
-    /// The first.
-    A,
-    /// The second.
-    B,
-}
-
-impl CopyName {
-    const fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
-
-impl fmt::Display for CopyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::A => "a",
-            Self::B => "b",
-        })
-    }
-}
-
-/// Where the two copies are.
-pub trait LedgerStore {
-    /// The content of a copy; `None` if it isn't there. No more than [`MAX_BYTES`] and one are read.
-    fn read(&self, copy: CopyName) -> io::Result<Option<Vec<u8>>>;
-    /// Replaces a copy. When this returns, the new content outlasts a power cut; one before that leaves the old or the new.
-    fn replace(&mut self, copy: CopyName, content: &[u8]) -> io::Result<()>;
-}
-
-/// Why the ledger can't be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// A copy can't be read.
-    #[error("can't read copy {copy} of the ledger")]
-    Read {
-        /// Which.
-        copy: CopyName,
-        /// Why.
-        source: io::Error,
-    },
-    /// A copy can't be written.
-    #[error("can't write copy {copy} of the ledger")]
-    Write {
-        /// Which.
-        copy: CopyName,
-        /// Why.
-        source: io::Error,
-    },
-    /// A copy reads back as something else.
-    #[error("copy {0} of the ledger is not what was written")]
-    Differs(CopyName),
-    /// No copy can be used.
-    #[error("the ledger is lost: copy a {a}, copy b {b}")]
-    Lost {
-        /// What is wrong with copy a.
-        a: &'static str,
-        /// What is wrong with copy b.
-        b: &'static str,
-    },
-    /// The contents make no text.
-    #[error("can't put the ledger into words")]
-    Encode(#[source] serde_json::Error),
-}
+pub use crate::two_copies::{CopiesError as LedgerError, CopyFiles as LedgerFiles, CopyName, CopyStore as LedgerStore};
 
 /// The ledger, as it is on the state partition.
-#[derive(Debug)]
-pub struct Ledger<S> {
-    store: S,
-    contents: LedgerContents,
-    generation: u64,
-    newest: CopyName,
-}
+pub type Ledger<S> = TwoCopies<S, LedgerContents>;
 
-/// One copy as it was read.
-enum CopyState {
-    Missing,
-    Damaged(&'static str),
-    Valid(u64, LedgerContents),
-}
-
-impl<S: LedgerStore> Ledger<S> {
-    /// Reads both copies and takes the newest valid one.
-    pub fn load(store: S) -> Result<Self, (S, LedgerError)> {
-        let [a, b] = match [CopyName::A, CopyName::B].map(|copy| read_copy(&store, copy)) {
-            [Ok(a), Ok(b)] => [a, b],
-            // What can't be read may well be there, newer than the other one.
-            [Err(error), _] | [_, Err(error)] => return Err((store, error)),
-        };
-        let (contents, generation, newest) = match (a, b) {
-            (CopyState::Valid(a, _), CopyState::Valid(b, contents)) if b > a => (contents, b, CopyName::B),
-            (CopyState::Valid(generation, contents), _) => (contents, generation, CopyName::A),
-            (_, CopyState::Valid(generation, contents)) => (contents, generation, CopyName::B),
-            (CopyState::Missing, CopyState::Missing) => (LedgerContents::default(), 0, CopyName::B),
-            (a, b) => return Err((store, LedgerError::Lost { a: a.describe(), b: b.describe() })),
-        };
-        Ok(Self { store, contents, generation, newest })
-    }
-
-    /// What it says.
-    pub fn contents(&self) -> &LedgerContents {
-        &self.contents
-    }
-
-    /// Writes the ledger with a change made to it. The contents stay as they were if that fails.
-    pub fn change(&mut self, change: impl FnOnce(&mut LedgerContents)) -> Result<(), LedgerError> {
-        let mut contents = self.contents.clone();
-        change(&mut contents);
-        if contents == self.contents {
-            return Ok(());
-        }
-        let (copy, generation) = (self.newest.other(), self.generation + 1);
-        let bytes = encode(generation, &contents).map_err(LedgerError::Encode)?;
-        self.store.replace(copy, &bytes).map_err(|source| LedgerError::Write { copy, source })?;
-        let back = self.store.read(copy).map_err(|source| LedgerError::Read { copy, source })?;
-        if back.as_deref() != Some(&bytes) {
-            return Err(LedgerError::Differs(copy));
-        }
-        (self.contents, self.generation, self.newest) = (contents, generation, copy);
-        Ok(())
-    }
-
-    /// Begins a new ledger over one that is lost: an operator has decided so. What failed is forgotten, and the floor will
-    /// be what runs.
-    pub fn forget_and_begin_anew(mut store: S) -> Result<Self, LedgerError> {
-        let bytes = encode(1, &LedgerContents::default()).map_err(LedgerError::Encode)?;
-        for copy in [CopyName::A, CopyName::B] {
-            store.replace(copy, &bytes).map_err(|source| LedgerError::Write { copy, source })?;
-        }
-        Self::load(store).map_err(|(_, error)| error)
-    }
-}
-
-impl CopyState {
-    fn describe(&self) -> &'static str {
-        match self {
-            Self::Missing => "is missing",
-            Self::Damaged(what) => what,
-            Self::Valid(..) => "is valid",
-        }
-    }
-}
-
-fn read_copy(store: &impl LedgerStore, copy: CopyName) -> Result<CopyState, LedgerError> {
-    let bytes = store.read(copy).map_err(|source| LedgerError::Read { copy, source })?;
-    Ok(match bytes {
-        None => CopyState::Missing,
-        Some(bytes) if bytes.len() > MAX_BYTES => CopyState::Damaged("is too long"),
-        Some(bytes) => match decode(&bytes) {
-            Ok((generation, contents)) => CopyState::Valid(generation, contents),
-            Err(what) => CopyState::Damaged(what),
-        },
-    })
-}
-
-/// A line of magic, generation and checksum, then the contents as JSON. The checksum covers generation and contents.
-fn encode(generation: u64, contents: &LedgerContents) -> Result<Vec<u8>, serde_json::Error> {
-    let json = serde_json::to_string_pretty(contents)?;
-    let checksum = checksum(generation, json.as_bytes());
-    Ok(format!("{MAGIC} {generation} {checksum}\n{json}").into_bytes())
-}
-
-fn decode(bytes: &[u8]) -> Result<(u64, LedgerContents), &'static str> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("has no first line")?;
-    let (line, json) = (&bytes[..end], &bytes[end + 1..]);
-    let words: Vec<&str> = std::str::from_utf8(line).map_err(|_| "has no first line")?.split(' ').collect();
-    let [MAGIC, generation, sum] = words[..] else { return Err("is no ledger") };
-    // The last number has no successor, and nobody has counted so far.
-    let generation = generation.parse().ok().filter(|generation| *generation < u64::MAX).ok_or("has no generation")?;
-    if sum != checksum(generation, json).to_hex() {
-        return Err("has a wrong checksum");
-    }
-    serde_json::from_slice(json).map(|contents| (generation, contents)).map_err(|_| "makes no sense")
-}
-
-fn checksum(generation: u64, json: &[u8]) -> Digest {
-    Digest::of(&[&generation.to_le_bytes(), json].concat())
+impl Document for LedgerContents {
+    const NAME: &'static str = "ledger";
+    const MAGIC: &'static str = "slipway-ledger-1";
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

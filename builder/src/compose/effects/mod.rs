@@ -10,6 +10,7 @@ mod containers;
 mod docker;
 mod enablement;
 mod identity;
+mod migrations;
 mod network;
 mod nsswitch;
 mod pam;
@@ -54,6 +55,7 @@ const EFFECTS: &[Effect] = &[
     ("trial", trial::apply),
     ("update", update::apply),
     ("containers", containers::apply),
+    ("migrations", migrations::apply),
     ("systemd", systemd::apply),
     ("tmpfiles", tmpfiles::apply),
     ("units", enablement::apply),

@@ -287,3 +287,63 @@ fn a_container_is_loaded_by_a_unit_and_run_by_another_if_it_is_to_run() {
     let unit = text(&tree, "/usr/lib/systemd/system/slipway-load-web.service");
     assert!(unit.contains("--input /usr/share/slipway/containers/web.tar"), "{unit}");
 }
+
+fn program(path: &str) -> FileEntry {
+    let ownership = Ownership { owner: "root".to_owned(), group: "root".to_owned(), mode: 0o755 };
+    FileEntry { path: self::path(path), source: FileSource::Inline("#!/bin/sh\n".to_owned()), ownership }
+}
+
+/// A recipe that migrates before `ssh.service`, and the packages that it takes.
+fn migrating() -> (Recipe, Vec<Package>) {
+    let mut recipe = recipe();
+    recipe.files.push(program("/usr/lib/app/migrate"));
+    recipe.migrations.push(crate::recipe::Migration {
+        name: crate::recipe::MigrationName::new("app-2").unwrap(),
+        since: "2".parse().unwrap(),
+        up: Some("/usr/lib/app/migrate".to_owned()),
+        reverse: crate::recipe::Reverse::Down("/usr/lib/app/migrate".to_owned()),
+        before: vec!["ssh.service".to_owned()],
+        within: std::time::Duration::from_mins(5),
+    });
+    let mut packages = packages();
+    packages.push(package("coreutils", &[("/usr/bin/cp", "elf")]));
+    (recipe, packages)
+}
+
+#[test]
+fn migrations_run_before_the_services_that_need_them_and_every_image_can_undo() {
+    let units = "/usr/lib/systemd/system";
+    let (recipe, packages) = migrating();
+    let tree = composed(&recipe, &packages).unwrap().tree;
+    let document: slipway_images::migration::ImageMigrations =
+        serde_json::from_str(&text(&tree, "/usr/lib/slipway/migrations.json")).unwrap();
+    assert_eq!(document.migrations, recipe.migrations);
+    let drop_in = text(&tree, &format!("{units}/ssh.service.d/10-slipway-migrate.conf"));
+    assert_eq!(drop_in, "[Unit]\nRequires=slipway-migrate.service\nAfter=slipway-migrate.service\n");
+    assert!(text(&tree, &format!("{units}/slipway-health.service")).contains("\nJobTimeoutSec=1500\n"));
+    let plain = composed(&self::recipe(), &self::packages()).unwrap().tree;
+    for tree in [&tree, &plain] {
+        assert!(tree.contains(&path(&format!("{units}/local-fs.target.wants/slipway-migrate.service"))));
+    }
+    assert!(!plain.contains(&path("/usr/lib/slipway/migrations.json")));
+}
+
+#[test]
+fn a_migration_that_could_not_run_stops_the_build() {
+    type Change = fn(&mut Recipe, &mut Vec<Package>);
+    let cases: [(Change, &str); 4] = [
+        (|recipe, _| recipe.files.clear(), "`/usr/lib/app/migrate` of a migration isn't in the image"),
+        (|recipe, _| recipe.files[0].ownership.mode = 0o644, "can't be executed: it needs `mode = \"0755\"`"),
+        (
+            |recipe, _| recipe.migrations[0].before = vec!["sshd.service".to_owned()],
+            "is before `sshd.service`, which isn't",
+        ),
+        (|_, packages| drop(packages.pop()), "migrations need `cp`: add coreutils to the packages"),
+    ];
+    for (change, words) in cases {
+        let (mut recipe, mut packages) = migrating();
+        change(&mut recipe, &mut packages);
+        let error = composed(&recipe, &packages).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

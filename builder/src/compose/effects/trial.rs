@@ -20,7 +20,9 @@ const BOOT_LIMIT: Duration = Duration::from_mins(15);
 pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     let health = &stage.inputs.recipe.health;
     let longest = health.checks.iter().map(|check| check.within).max().unwrap_or_default();
-    let limit = (BOOT_LIMIT + longest + health.soak).as_secs();
+    // A migration copies and runs a program, each within its time.
+    let migrations: Duration = stage.inputs.recipe.migrations.iter().map(|migration| migration.within * 2).sum();
+    let limit = (BOOT_LIMIT + migrations + longest + health.soak).as_secs();
     stage.unit("slipway-health.service", &health_unit(limit), &[])?;
     stage.link(
         "/usr/lib/systemd/system/boot-complete.target.requires/slipway-health.service",

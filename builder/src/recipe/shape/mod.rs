@@ -8,6 +8,7 @@
 
 mod checks;
 mod content;
+mod migration;
 mod system;
 mod update;
 
@@ -23,6 +24,7 @@ pub use content::{
     AcceptScriptShape, ContainerShape, DirectoryShape, DownloadShape, DropInShape, FileShape, GroupShape, LinkShape,
     UserShape,
 };
+pub use migration::MigrationShape;
 pub use system::{
     ArchiveShape, BootShape, DiskShape, ImageShape, KernelShape, PackagesShape, PruneShape, RepositoryShape, Sysctl,
     UnitsShape,
@@ -123,6 +125,8 @@ pub struct Shape {
     pub disk: DiskShape,
     /// Where a host gets new versions from, and when. Without it a host has no repository, unless its owner names one.
     pub update: Option<At<UpdateShape>>,
+    /// How state in `/var` that older versions have left becomes that of this one, and back. `docs/migrations.md` is the guide.
+    pub migration: Vec<At<MigrationShape>>,
     /// What a new version must pass on a host before it is kept.
     pub health: CheckSetShape,
     /// What `slipway test` looks at in the virtual machine.

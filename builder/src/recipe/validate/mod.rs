@@ -2,6 +2,7 @@
 
 mod checks;
 mod content;
+mod migration;
 mod system;
 mod together;
 mod update;
@@ -44,6 +45,7 @@ pub fn validate(path: &Path, shape: &Shape, sources: &Sources, problems: Vec<Pro
         accepted_scripts: entries(&mut checker, &shape.accept_script, content::accepted_script),
         disk: system::disk(&mut checker, &shape.disk),
         update: shape.update.as_ref().and_then(|shape| update::section(&mut checker, shape)),
+        migrations: migration::all(&mut checker, shape),
         health: checks::set(&mut checker, "health", &shape.health, "30s"),
         smoke: checks::set(&mut checker, "smoke", &shape.smoke, "0s"),
     };

@@ -4,29 +4,27 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{CopyName, LedgerStore, MAX_BYTES};
+use super::{CopyName, CopyStore, MAX_BYTES};
 
-/// `ledger-a` and `ledger-b` in a folder.
+/// `NAME-a` and `NAME-b` in a folder.
 #[derive(Clone, Debug)]
-pub struct LedgerFiles {
+pub struct CopyFiles {
     folder: PathBuf,
+    name: &'static str,
 }
 
-impl LedgerFiles {
-    /// The folder on a host.
-    pub const FOLDER: &str = "var/lib/slipway";
-
-    /// The files in this folder, which is made when something is written.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+impl CopyFiles {
+    /// The files of this name in this folder, which is made when something is written.
+    pub fn new(folder: &Path, name: &'static str) -> Self {
+        Self { folder: folder.to_owned(), name }
     }
 
     fn path(&self, copy: CopyName) -> PathBuf {
-        self.folder.join(format!("ledger-{copy}"))
+        self.folder.join(format!("{}-{copy}", self.name))
     }
 }
 
-impl LedgerStore for LedgerFiles {
+impl CopyStore for CopyFiles {
     fn read(&self, copy: CopyName) -> io::Result<Option<Vec<u8>>> {
         let file = match File::open(self.path(copy)) {
             Ok(file) => file,
@@ -40,7 +38,7 @@ impl LedgerStore for LedgerFiles {
 
     fn replace(&mut self, copy: CopyName, content: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let (path, new) = (self.path(copy), self.folder.join(format!(".ledger-{copy}.new")));
+        let (path, new) = (self.path(copy), self.folder.join(format!(".{}-{copy}.new", self.name)));
         let mut file = File::create(&new)?;
         file.write_all(content)?;
         file.sync_all()?;
