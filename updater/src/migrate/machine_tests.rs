@@ -332,3 +332,15 @@ fn nothing_is_committed_that_is_half_done_or_of_another_version() {
         }
     }
 }
+
+#[test]
+fn only_the_version_that_began_a_step_goes_on_with_it() {
+    let [a, ..] = migrations();
+    for by in [2, 3] {
+        let steps = vec![begun(&a, 1, by, Progress::Forward, None)];
+        let effects = plan(3, Journal { at: Some(version(1)), steps, ..Journal::default() });
+        let goes_on = effects.first() == Some(&Effect::Up(name("a")));
+        let undoes = effects.first() == Some(&Effect::Note(name("a"), Progress::Back));
+        assert_eq!((goes_on, undoes), (by == 3, by == 2), "{effects:?}");
+    }
+}
