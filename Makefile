@@ -8,13 +8,14 @@ GUEST    := target/release/guest
 # Paths of this machine stay out of the guest's binaries: they are inputs of every image.
 REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
 
-.PHONY: help image test bench faults check setup build unit vm clean
+.PHONY: help image test bench faults fuzz check setup build unit vm clean
 
 help:
 	@echo 'make image   set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
 	@echo 'make test    set up, all checks and tests'
 	@echo 'make bench   each budget, ours and the peer beside it'
 	@echo 'make faults  plants faults in the agent, one at a time, and shows that a test catches each'
+	@echo 'make fuzz    runs each fuzz target for FUZZ_SECONDS seconds, 20 unless set'
 	@echo 'make check   formatting, lints, licences (no tests)'
 	@echo 'make setup   install what is missing on Debian 12 or 13'
 
@@ -64,6 +65,9 @@ bench: setup build
 
 faults:
 	@scripts/planted-faults.sh
+
+fuzz:
+	@scripts/fuzz.sh
 
 clean:
 	rm -rf out target

@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use slipway_trust::json::{Fields, Json, Limits};
-use slipway_trust::tuf::schema::{Role, Root, Snapshot, Targets, Timestamp};
 use slipway_trust::tuf::VerifiedRoot;
+use slipway_trust::tuf::schema::{Role, Root, Snapshot, Targets, Timestamp};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = VerifiedRoot::anchor(bytes);

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use slipway_images::verity::{RootHash, Salt, Superblock, VerityTree};
+use slipway_images::verity::{GroupIndex, RootHash, Salt, Superblock, TreeHead, VerityTree};
 use uuid::Uuid;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,6 +23,15 @@ fuzz_target!(|input: &[u8]| {
     for patch in patches.chunks_exact(4) {
         let at = usize::from(u16::from_le_bytes([patch[0], patch[1]])) % device.len();
         device[at] ^= patch[2];
+    }
+    if let Ok(head) = TreeHead::read(&device, device.len() as u64, &good.root_hash()) {
+        let len = usize::try_from(head.group_len(GroupIndex(0))).unwrap_or(usize::MAX);
+        // Lies about the length, and of a single block the salt, are found out when the data is checked.
+        let honest = head.data_len() == data.len() as u64 && head.superblock().salt == salt;
+        assert!(!honest || head.check(GroupIndex(0), &data[..len]).is_ok());
+        let mut other = data[..len.min(data.len())].to_vec();
+        other[0] ^= 1;
+        assert!(head.check(GroupIndex(0), &other).is_err());
     }
     if let Ok(read) = VerityTree::read(&device, device.len() as u64, &good.root_hash()) {
         let shared = read.leaves().len().min(good.leaves().len());

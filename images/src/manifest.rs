@@ -254,7 +254,8 @@ impl Shape {
             description: contents.description,
             epoch: contents.epoch,
             root_hash: contents.root_hash,
-            salt: contents.salt.to_hex(),
+            // Of no bytes, this is no text either: what `Salt::to_hex` has for it is veritysetup's.
+            salt: hex::encode(contents.salt.as_bytes()),
             kernel_release: contents.kernel_release,
             command_line: contents.command_line,
             parts: contents.parts,
@@ -353,6 +354,12 @@ mod tests {
         let json = manifest.to_json().unwrap();
         assert_eq!(Manifest::from_json(&json).unwrap(), manifest);
         assert!(json.starts_with(b"{\n  \"manifest_version\": 1,\n  \"id\": \"web\",\n  \"version\": \"2026.11.22\","));
+    }
+
+    #[test]
+    fn a_tree_without_salt_has_a_manifest_too() {
+        let manifest = Manifest::new(ManifestContents { salt: Salt::new([]).unwrap(), ..contents() }).unwrap();
+        assert_eq!(Manifest::from_json(&manifest.to_json().unwrap()).unwrap(), manifest);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub fn root_hash(cmdline: &str) -> Result<RootHash, CmdlineError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210";
@@ -46,5 +48,18 @@ mod tests {
         assert_eq!(parse("roothash=abc"), Err(CmdlineError::Malformed("abc".into())));
         assert_eq!(parse(&format!("roothash={HEX} roothash={other}")), Err(CmdlineError::Contradiction));
         assert!(parse(&format!("roothash={HEX} roothash={HEX}")).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_that_is_found_is_a_word_of_the_line_before_the_init_s(
+            words in proptest::collection::vec("(roothash=)?[0-9a-f]{64}|roothash=.{0,8}|--|[^ ]{0,6}", 0..5),
+        ) {
+            let line = words.join(" ");
+            if let Ok(hash) = root_hash(&line) {
+                let before = line.split(" -- ").next().unwrap_or_default();
+                prop_assert!(before.contains(&format!("roothash={hash}")), "{}", line);
+            }
+        }
     }
 }

@@ -146,6 +146,8 @@ fn path(file: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIST: &str = "virtio_blk.ko depends= alias=virtio:d00000002v*\n\
@@ -203,5 +205,19 @@ mod tests {
     fn the_buses_to_look_at_are_those_of_the_drivers() {
         let buses: Vec<String> = modules().buses().into_iter().map(|bus| bus.to_string()).collect();
         assert_eq!(buses, ["pci", "scsi", "virtio"]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_list_says_each_is_chosen_once_and_in_its_order(
+            list in "(-?[ab_-]{1,3}(\\.ko)?( depends=[ab_,]{0,6})?( alias=[p:*]{0,4})?\n{1,2}){0,8}|\\PC{0,40}",
+        ) {
+            let modules = Modules::parse(&list);
+            for chosen in [modules.general(), modules.named("a"), modules.for_devices(&[device("p:")])] {
+                prop_assert!(chosen.0.windows(2).all(|pair| pair[0] < pair[1]));
+                prop_assert!(chosen.0.iter().all(|index| *index < modules.0.len()));
+            }
+            prop_assert!(modules.buses().len() <= modules.0.iter().map(|module| module.drives.len()).sum());
+        }
     }
 }
