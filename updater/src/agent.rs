@@ -1,17 +1,20 @@
 //! Carries out what [`machine`](crate::machine) decides: effect by effect, on the disk and in the ledger.
 
 use serde::Serialize;
+use slipway_images::disk::Slot;
 use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
 use slipway_images::verity::RootHash;
 
 use crate::disk::device::BlockDevice;
-use crate::disk::survey::{Survey, SurveyError, TableState};
+use crate::disk::survey::{SlotFound, Survey, SurveyError, TableState};
 use crate::disk::{Disk, DiskError};
+use crate::journal::News;
 use crate::ledger::{
     Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
 };
 use crate::machine::{Cause, Effect, Event, Other, Refused, Running, Situation, State, Which, step};
 use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
+use crate::restart::Wait;
 use crate::stage::{
     ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
 };
@@ -22,6 +25,8 @@ pub trait Surroundings {
     fn now(&self) -> UnixSeconds;
     /// The last lines that a boot logged: the running one, or the one before it.
     fn log_tail(&self, of: Which) -> Vec<String>;
+    /// Tells who may be interested. By default, nobody is.
+    fn tell(&self, _: &News) {}
 }
 
 /// Why something was not done.
@@ -205,13 +210,23 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         self.handle(Event::Withdrawn, None, why)
     }
 
+    /// The version that waits was withdrawn, for a reason, before it was tried: it isn't.
+    pub fn recall(&mut self, why: &str) -> Result<Outcome, AgentError> {
+        self.handle(Event::Recalled, None, why)
+    }
+
     /// An operator lets a version that failed be tried again. Says whether there was one.
     pub fn allow(&mut self, label: &PartitionLabel) -> Result<bool, AgentError> {
         let now = self.surroundings.now();
-        let Ok(ledger) = &mut self.ledger else { return Err(Refused::Stuck.into()) };
         let mut allowed = false;
-        ledger.change(|contents| allowed = contents.allow(&label.to_string(), now))?;
+        self.change(|contents| allowed = contents.allow(&label.to_string(), now))?;
         Ok(allowed)
+    }
+
+    /// The restart into the version that waits, or the installation of this one, has to wait.
+    pub fn tell_wait(&self, version: &str, wait: &Wait) {
+        let slot = self.slot_of(version);
+        self.surroundings.tell(&News::of_wait(version.to_owned(), slot, wait));
     }
 
     /// Derives the state from disk and ledger.
@@ -398,11 +413,23 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         })
     }
 
+    /// Changes the ledger, and tells what that has added to its history.
     fn change(&mut self, change: impl FnOnce(&mut LedgerContents)) -> Result<(), AgentError> {
-        match &mut self.ledger {
-            Ok(ledger) => Ok(ledger.change(change)?),
-            Err(_) => Err(Refused::Stuck.into()),
+        let Ok(ledger) = &mut self.ledger else { return Err(Refused::Stuck.into()) };
+        let before = ledger.contents().history.last().cloned();
+        ledger.change(change)?;
+        let record = ledger.contents().history.last().filter(|record| Some(*record) != before.as_ref()).cloned();
+        if let Some(record) = record {
+            self.surroundings.tell(&News::of_record(&record, self.slot_of(&record.label)));
         }
+        Ok(())
+    }
+
+    /// The slot that this version is in, if it is in one.
+    fn slot_of(&self, version: &str) -> Option<Slot> {
+        let survey = self.survey().ok()?;
+        let is_in = |slot: &SlotFound| slot.label.as_ref().is_some_and(|label| label.to_string() == version);
+        [survey.running(), survey.other()].into_iter().find(|slot| is_in(slot)).map(|slot| slot.name)
     }
 }
 

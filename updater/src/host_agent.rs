@@ -14,6 +14,7 @@ use crate::agent::{Agent, AgentError, Outcome, Surroundings};
 use crate::disk::Disk;
 use crate::disk::device::FileDevice;
 use crate::host::{Host, HostError};
+use crate::journal::{JOURNAL_SOCKET, News};
 use crate::ledger::{LedgerContents, LedgerFiles, UnixSeconds};
 use crate::machine::{Effect, Which};
 use crate::process;
@@ -72,7 +73,7 @@ pub struct HostSurroundings {
 
 impl Surroundings for HostSurroundings {
     fn now(&self) -> UnixSeconds {
-        UnixSeconds(UnixTime::now().as_secs())
+        now()
     }
 
     fn log_tail(&self, of: Which) -> Vec<String> {
@@ -88,6 +89,16 @@ impl Surroundings for HostSurroundings {
             Err(error) => vec![format!("no journal: {error}")],
         }
     }
+
+    fn tell(&self, news: &News) {
+        // The ledger has it all: a journal that doesn't listen misses it.
+        let _ = news.tell(Path::new(JOURNAL_SOCKET));
+    }
+}
+
+/// The time of the host's clock.
+pub fn now() -> UnixSeconds {
+    UnixSeconds(UnixTime::now().as_secs())
 }
 
 /// The agent of the host whose root is at `root`, for writing: the interrupted is finished.

@@ -121,6 +121,8 @@ pub enum Event {
     Rollback,
     /// What runs was withdrawn, and the version that waits is to replace it.
     Withdrawn,
+    /// The version that waits was withdrawn before it was tried.
+    Recalled,
     /// The machine may restart now.
     Restart,
 }
@@ -280,7 +282,7 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             (Leaving, [&[Effect::VerifyFallback][..], &leave(Cause::Operator)].concat())
         }
         (Idle { fallback: false }, Event::Rollback) => refuse(Refused::NoFallback),
-        (Idle { .. }, Event::Restart | Event::Withdrawn) => refuse(Refused::NothingArmed),
+        (Idle { .. }, Event::Restart | Event::Withdrawn | Event::Recalled) => refuse(Refused::NothingArmed),
         // A committed version that becomes unwell is for people to look at: going back would hide what happens.
         (Idle { .. }, Event::Done | Event::Healthy | Event::Unhealthy) => stay,
         (Idle { .. }, Event::Failed) => (Unknown, Vec::new()),
@@ -292,14 +294,18 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             (StuckIn { why: Stuck::NoFallback }, vec![Effect::RecordFailure(Which::Running, Cause::Health)])
         }
         (Trial { fallback: false }, Event::Rollback) => refuse(Refused::NoFallback),
-        (Trial { .. }, Event::Admitted | Event::Restart | Event::Withdrawn) => refuse(Refused::OnTrial),
+        (Trial { .. }, Event::Admitted | Event::Restart | Event::Withdrawn | Event::Recalled) => {
+            refuse(Refused::OnTrial)
+        }
         (Trial { .. }, Event::Done) => stay,
         (Trial { .. }, Event::Failed) => (Unknown, Vec::new()),
 
         (Staging, Event::Done) => (Armed, Vec::new()),
         (Staging, Event::Failed) => (Unknown, vec![Effect::NoteTrouble]),
         (Staging, Event::Healthy | Event::Unhealthy) => stay,
-        (Staging, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => refuse(Refused::Busy),
+        (Staging, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn | Event::Recalled) => {
+            refuse(Refused::Busy)
+        }
 
         (Armed, Event::Restart) => (Leaving, vec![Effect::Restart]),
         // The boot loader prefers the newer version, which may be the one that was withdrawn.
@@ -307,6 +313,9 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         // Going back before anything has changed: the new version is not tried.
         (Armed, Event::Rollback) => {
             (Idle { fallback: false }, vec![Effect::RecordFailure(Which::Other, Cause::Operator), Effect::OpenSlot])
+        }
+        (Armed, Event::Recalled) => {
+            (Idle { fallback: false }, vec![Effect::RecordFailure(Which::Other, Cause::Withdrawn), Effect::OpenSlot])
         }
         (Armed, Event::Done | Event::Healthy | Event::Unhealthy) => stay,
         (Armed, Event::Failed) => (Unknown, Vec::new()),
@@ -316,15 +325,17 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         (Committing { .. }, Event::Healthy) => stay,
         (
             Committing { .. },
-            Event::Unhealthy | Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn,
+            Event::Unhealthy | Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn | Event::Recalled,
         ) => refuse(Refused::Busy),
 
         (Leaving, Event::Failed) => (Unknown, Vec::new()),
         (Leaving, Event::Done | Event::Healthy | Event::Unhealthy) => stay,
-        (Leaving, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => refuse(Refused::Leaving),
+        (Leaving, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn | Event::Recalled) => {
+            refuse(Refused::Leaving)
+        }
 
         (StuckIn { .. }, Event::Done | Event::Failed | Event::Healthy | Event::Unhealthy) => stay,
-        (StuckIn { .. }, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn) => {
+        (StuckIn { .. }, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn | Event::Recalled) => {
             refuse(Refused::Stuck)
         }
     }

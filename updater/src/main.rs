@@ -31,6 +31,8 @@ enum Command {
     Check(commands::check::Arguments),
     /// Installs the version that this host is to run, and restarts into it.
     Update(commands::update::Arguments),
+    /// One pass of the service: finishes what was interrupted, looks, installs, and restarts when windows and lock allow.
+    Run(commands::run::Arguments),
     /// Goes back to the version in the other slot, or keeps a new one from being tried, and restarts.
     Rollback(commands::rollback::Arguments),
     /// Lets a version that failed here be installed again.
@@ -53,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Command::Metrics(arguments) => arguments.run(),
         Command::Check(arguments) => arguments.run(),
         Command::Update(arguments) => arguments.run(),
+        Command::Run(arguments) => arguments.run(),
         Command::Rollback(arguments) => arguments.run(),
         Command::Allow(arguments) => arguments.run(),
         Command::Settle(arguments) => arguments.run(),

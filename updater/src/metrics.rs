@@ -3,12 +3,20 @@
 use std::fmt::Write as _;
 
 use crate::host::Host;
+use crate::ledger::UnixSeconds;
 use crate::machine::State;
+use crate::restart::{Outlook, Wait};
 use crate::update::LastCheck;
 use crate::view::View;
 
 /// The metrics of a host. What isn't known is left out.
-pub fn text(host: &Host, view: Option<&View>, last_check: Option<&LastCheck>) -> String {
+pub fn text(
+    host: &Host,
+    view: Option<&View>,
+    last_check: Option<&LastCheck>,
+    outlook: Option<&Outlook>,
+    now: UnixSeconds,
+) -> String {
     let mut out = Exposition::default();
     let word = |text: &Option<String>| text.clone().unwrap_or_default();
     out.family("slipway_info", "What runs.");
@@ -47,6 +55,9 @@ pub fn text(host: &Host, view: Option<&View>, last_check: Option<&LastCheck>) ->
             );
         }
     }
+    if let Some(outlook) = outlook {
+        out.outlook(outlook, now);
+    }
     if let Some(last) = last_check {
         out.one("slipway_last_check_seconds", "When the repository was asked the last time, since 1970.", last.at.0);
         out.one("slipway_last_check_ok", "Whether it answered.", u64::from(last.place.is_some()));
@@ -73,15 +84,38 @@ impl Exposition {
         self.family(name, help);
         let _ = writeln!(self.0, "{name} {value}");
     }
+
+    fn outlook(&mut self, outlook: &Outlook, now: UnixSeconds) {
+        self.family(
+            "slipway_restart_waits",
+            "What the restart into the version that is installed waits for: 1 for that.",
+        );
+        for word in Wait::WORDS {
+            let waits = outlook.waits.as_ref().is_some_and(|wait| wait.word() == word);
+            self.sample("slipway_restart_waits", &[("for", word.to_owned())], u64::from(waits));
+        }
+        if let Some(open) = outlook.window_open {
+            self.one("slipway_window_open", "Whether a maintenance window is open.", u64::from(open));
+        }
+        if let Some(at) = outlook.window_changes {
+            let help = "When the window that is open closes, or the next one opens, since 1970.";
+            self.one("slipway_window_change_seconds", help, at.seconds());
+        }
+        let claims = outlook.lock.iter().flat_map(|lock| &lock.claims);
+        if let Some(since) = claims.map(|claim| claim.since.0).min() {
+            let help = "For how long the fleet's lock has been held.";
+            self.one("slipway_fleet_lock_held_seconds", help, now.0.saturating_sub(since));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use slipway_images::calendar::Moment;
     use slipway_images::verity::RootHash;
 
     use super::*;
     use crate::host::{Image, State as StatePartition};
-    use crate::ledger::UnixSeconds;
 
     #[test]
     fn what_is_known_is_told_and_labels_are_escaped() {
@@ -95,7 +129,7 @@ mod tests {
             state: Some(state),
             problems: vec!["p".into()],
         };
-        let last = LastCheck { at: UnixSeconds(77), place: None, summary: String::new(), reasons: Vec::new() };
+        let last = LastCheck::failed(UnixSeconds(77), String::new());
         let hash = "ab".repeat(32);
         let expected = format!(
             "# HELP slipway_info What runs.\n# TYPE slipway_info gauge\n\
@@ -111,6 +145,22 @@ mod tests {
              # HELP slipway_last_check_ok Whether it answered.\n# TYPE slipway_last_check_ok gauge\n\
              slipway_last_check_ok 0\n"
         );
-        assert_eq!(text(&host, None, Some(&last)), expected);
+        assert_eq!(text(&host, None, Some(&last), None, UnixSeconds(80)), expected);
+        let outlook = Outlook {
+            waits: Some(Wait::Window { from: Some(Moment::from_seconds(90)) }),
+            window_open: Some(false),
+            window_changes: Some(Moment::from_seconds(90)),
+            ..Outlook::default()
+        };
+        let more = text(&host, None, None, Some(&outlook), UnixSeconds(80));
+        for line in [
+            "slipway_restart_waits{for=\"window\"} 1\n",
+            "slipway_restart_waits{for=\"lock\"} 0\n",
+            "slipway_window_open 0\n",
+            "slipway_window_change_seconds 90\n",
+        ] {
+            assert!(more.contains(line), "{line}{more}");
+        }
+        assert!(!more.contains("fleet_lock"), "{more}");
     }
 }

@@ -72,6 +72,12 @@ pub fn load(root: &Path) -> Result<ImageChecks, ChecksError> {
     serde_json::from_slice(&text).map_err(|source| ChecksError::Parse { path, source })
 }
 
+/// Whether a time service has set the clock of the host whose root is at `root`, and why it is thought so. Takes no longer than
+/// `time`.
+pub fn clock_is_set(root: &Path, time: Duration) -> Result<String, String> {
+    probe::clock_is_set(&root.join(probe::SYNCHRONIZED.trim_start_matches('/')), time)
+}
+
 /// Runs a set of checks to its end. Calls `each` for every result as it comes, in no order.
 pub fn run(set: &CheckSet, phase: Phase, each: &(dyn Fn(&CheckResult) + Sync)) -> Report {
     let started = Instant::now();

@@ -14,7 +14,7 @@ use crate::process::{self, Finished};
 const OUTPUT_LIMIT: usize = 1 << 20;
 
 /// What timesyncd makes when the clock was set.
-const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+pub(super) const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 /// When the checks are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn disk_has(path: &Path, free: u64) -> Result<String, String> {
     if available >= free { Ok(said) } else { Err(format!("{said}, and {} MB are wanted", free.div_ceil(1_000_000))) }
 }
 
-fn clock_is_set(mark: &Path, time: Duration) -> Result<String, String> {
+pub(super) fn clock_is_set(mark: &Path, time: Duration) -> Result<String, String> {
     if mark.exists() {
         return Ok("synchronised".to_owned());
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use slipway_updater::host_agent::{self, HostAgent};
-use slipway_updater::update::{Check, Choice, Costs, LastCheck, Updater};
+use slipway_updater::restart::{Restarts, Wait};
+use slipway_updater::update::{Check, Choice, Costs, Updater, look};
 
 use crate::exit_code::ExitCode;
 
@@ -32,21 +33,10 @@ impl Arguments {
         let updater = Updater::of_host(root, self.offline.as_deref(), self.now)?;
         let mut check = look(&updater, &agent)?;
         let costs = updater.release(&mut check)?.map(|release| Costs::of(&release, agent.disk().booted()));
-        writeln!(std::io::stdout(), "{}", told(&check, costs, self.json)?)?;
+        let waits = foreseen(&updater, &agent, &check)?;
+        writeln!(std::io::stdout(), "{}", told(&check, costs, waits.as_ref(), self.json)?)?;
         Ok(ExitCode::Done)
     }
-}
-
-/// Looks, and keeps what came of it for `explain`.
-pub fn look(updater: &Updater, agent: &HostAgent) -> anyhow::Result<Check> {
-    let checked = updater.check(agent);
-    let last = match &checked {
-        Ok(check) => LastCheck::chosen(agent.now(), check.place().to_string(), check.choice()),
-        Err(error) => LastCheck::failed(agent.now(), slipway_updater::agent::chain(error)),
-    };
-    // What `explain` can't tell later is told now all the same.
-    let _ = last.keep(&updater.root);
-    Ok(checked?)
 }
 
 /// What `--json` prints.
@@ -56,13 +46,22 @@ struct Report<'a> {
     #[serde(flatten)]
     choice: &'a Choice,
     costs: Option<Costs>,
+    /// What the restart into the version that is installed, or is to be, waits for.
+    waits: Option<&'a Wait>,
+}
+
+/// What the restart into the version that is to be taken, or waits already, would wait for. Nobody is asked.
+pub fn foreseen(updater: &Updater, agent: &HostAgent, check: &Check) -> anyhow::Result<Option<Wait>> {
+    let restarts = Restarts::of_host(&updater.root, &updater.settings, &updater.client, agent.now(), updater.by_hand)?;
+    let offer = check.chosen().or_else(|| check.armed());
+    Ok(offer.and_then(|offer| restarts.foresee(offer.into())))
 }
 
 /// What an update would do.
-pub fn told(check: &Check, costs: Option<Costs>, json: bool) -> anyhow::Result<String> {
+pub fn told(check: &Check, costs: Option<Costs>, waits: Option<&Wait>, json: bool) -> anyhow::Result<String> {
     let (place, choice) = (check.place().to_string(), check.choice());
     if json {
-        return Ok(serde_json::to_string(&Report { place, choice, costs })?);
+        return Ok(serde_json::to_string(&Report { place, choice, costs, waits })?);
     }
     let mut text = choice.summary();
     // Writing to a string does not fail, here and below.
@@ -80,6 +79,9 @@ pub fn told(check: &Check, costs: Option<Costs>, json: bool) -> anyhow::Result<S
             Some(patch) => write!(text, "\n  {} MB by patch, {blocks}", megabytes(patch)),
             None => write!(text, "\n  no patch from what runs, {blocks}"),
         };
+    }
+    if let Some(wait) = waits {
+        let _ = write!(text, "\n  the restart {wait}");
     }
     let _ = write!(text, "\n  asked: {place}");
     Ok(text)

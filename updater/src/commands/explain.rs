@@ -3,9 +3,11 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use slipway_updater::agent::chain;
 use slipway_updater::host_agent;
 use slipway_updater::machine::State;
 use slipway_updater::migrate::{Boot, Journal, Migrations};
+use slipway_updater::restart::Outlook;
 use slipway_updater::update::LastCheck;
 use slipway_updater::view::View;
 
@@ -24,6 +26,8 @@ pub struct Arguments {
 struct Report<'a> {
     #[serde(flatten)]
     view: &'a View,
+    /// What a restart waits for; nothing if the settings make no sense.
+    outlook: Option<&'a Outlook>,
     last_check: Option<LastCheck>,
     migrations: Option<&'a Journal>,
 }
@@ -31,15 +35,19 @@ struct Report<'a> {
 impl Arguments {
     /// Says where the host stands and why. Changes nothing.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let (agent, pending) = host_agent::examine(Path::new("/"))?;
+        let root = Path::new("/");
+        let (agent, pending) = host_agent::examine(root)?;
         let view = View::of(&agent, &pending)?;
-        let last_check = LastCheck::load(Path::new("/"));
-        let migrations = Migrations::open(Path::new("/"), Boot::of(&agent.survey()?))?;
+        let last_check = LastCheck::load(root);
+        let outlook = Outlook::of_host(root, Some(view.state), last_check.as_ref(), agent.now());
+        let migrations = Migrations::open(root, Boot::of(&agent.survey()?))?;
         let text = if self.json {
-            let migrations = migrations.journal().ok();
-            format!("{}\n", serde_json::to_string(&Report { view: &view, last_check, migrations })?)
+            let (outlook, migrations) = (outlook.as_ref().ok(), migrations.journal().ok());
+            format!("{}\n", serde_json::to_string(&Report { view: &view, outlook, last_check, migrations })?)
         } else {
-            view.explain() + &migrations.explain() + &last_check.map(|last| last.explain()).unwrap_or_default()
+            let ahead = outlook.map_or_else(|error| format!("  settings {}\n", chain(&error)), |ahead| ahead.explain());
+            let last = last_check.map(|last| last.explain()).unwrap_or_default();
+            view.explain() + &ahead + &migrations.explain() + &last
         };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if matches!(view.state, State::Stuck { .. }) { ExitCode::NotWell } else { ExitCode::Done })

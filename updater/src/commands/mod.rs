@@ -9,6 +9,7 @@ pub mod history;
 pub mod metrics;
 pub mod migrate;
 pub mod rollback;
+pub mod run;
 pub mod settle;
 pub mod status;
 pub mod update;

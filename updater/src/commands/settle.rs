@@ -51,6 +51,10 @@ impl Arguments {
         if on_trial && outcome == Outcome::Done {
             outcome = self.only.decide(&mut agent)?;
         }
+        if outcome == Outcome::Done {
+            super::run::settle_locks(Path::new("/"), &agent);
+        }
+        super::metrics::keep(Path::new("/"));
         let view = View::of(&agent, &[])?;
         let said = if self.json { serde_json::to_string(&view)? } else { view.summary() };
         writeln!(std::io::stdout(), "{said}")?;

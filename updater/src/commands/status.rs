@@ -5,8 +5,11 @@ use std::io::Write as _;
 use std::path::Path;
 
 use slipway_images::boot::GptUsed;
+use slipway_updater::agent::chain;
 use slipway_updater::host::Host;
 use slipway_updater::host_agent;
+use slipway_updater::restart::{Outlook, Wait};
+use slipway_updater::update::LastCheck;
 use slipway_updater::view::View;
 
 use crate::exit_code::ExitCode;
@@ -23,16 +26,24 @@ impl Arguments {
     /// Says what runs.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let host = Host::read(Path::new("/"))?;
-        let view = host_agent::examine(Path::new("/"))
+        let root = Path::new("/");
+        let view = host_agent::examine(root)
             .map_err(anyhow::Error::from)
             .and_then(|(agent, pending)| Ok(View::of(&agent, &pending)?));
+        let (state, last) = (view.as_ref().ok().map(|view| view.state), LastCheck::load(root));
+        let outlook = Outlook::of_host(root, state, last.as_ref(), host_agent::now());
         let text = if self.json {
             // Whoever may not read the disk is still told what runs.
-            let report = Report { host: &host, update: view.as_ref().ok() };
+            let waits = outlook.ok().and_then(|outlook| outlook.waits);
+            let report = Report { host: &host, update: view.as_ref().ok(), waits };
             format!("{}\n", serde_json::to_string(&report)?)
         } else {
             let update = view.map_or_else(|error| format!("unknown: {error:#}"), |view| view.summary());
-            describe(&host, &update)
+            let restart = match outlook {
+                Ok(outlook) => outlook.waits.map(|wait| wait.to_string()),
+                Err(error) => Some(format!("unknown: {}", chain(&error))),
+            };
+            describe(&host, &update, restart)
         };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if host.problems.is_empty() { ExitCode::Done } else { ExitCode::NotWell })
@@ -45,10 +56,12 @@ struct Report<'a> {
     #[serde(flatten)]
     host: &'a Host,
     update: Option<&'a View>,
+    /// What the restart into the version that is installed waits for.
+    waits: Option<Wait>,
 }
 
 /// What an operator wants to know first, first.
-fn describe(host: &Host, update: &str) -> String {
+fn describe(host: &Host, update: &str, restart: Option<String>) -> String {
     let unknown = || "unknown".to_owned();
     let id = host.image.id.clone().unwrap_or_else(unknown);
     let version = host.image.version.clone().unwrap_or_else(unknown);
@@ -79,6 +92,9 @@ fn describe(host: &Host, update: &str) -> String {
         row("initrd", format!("{took} ms"));
     }
     row("update", update.to_owned());
+    if let Some(restart) = restart {
+        row("restart", restart);
+    }
     match host.problems.len() {
         0 => {}
         1 => text.push_str("\nnot as it should be:\n"),
@@ -139,9 +155,9 @@ mod tests {
             "edge-web 2026.11.22, slot b of vda\n  root hash   {root_hash}\n  \
              state       6.2 of 8.0 GB free on /dev/vda6 (ext4)\n  \
              partitions  primary copy damaged, backup in use\n  initrd      800 ms\n  \
-             update      web_1 runs\n\n\
+             update      web_1 runs\n  restart     waits\n\n\
              not as it should be:\n  - the primary partition table is damaged\n"
         );
-        assert_eq!(describe(&host, "web_1 runs"), expected);
+        assert_eq!(describe(&host, "web_1 runs", Some("waits".to_owned())), expected);
     }
 }

@@ -4,12 +4,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use slipway_updater::agent::Outcome;
-use slipway_updater::host_agent::{self, HostAgent, OpenError};
+use slipway_updater::host_agent::{self, HostAgent};
 use slipway_updater::machine::State;
-use slipway_updater::update::{Costs, Installed, SettingsError, Updater};
+use slipway_updater::restart::{Restarts, Wait};
+use slipway_updater::update::{Costs, Installed, Passed, Then, Updater, look, proceed};
 
-use super::check::{look, megabytes, told};
-use super::settle::{Only, restart_machine};
+use super::check::{foreseen, megabytes, told};
+use super::run::settle_locks;
+use super::settle::restart_machine;
 use crate::exit_code::ExitCode;
 
 /// Arguments of `update`.
@@ -22,15 +24,13 @@ pub struct Arguments {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Don't wait for this host's turn in a rollout, nor for the time after an installation that went wrong.
+    /// Don't wait for this host's turn in a rollout, for a maintenance window, nor for the time after an installation that
+    /// went wrong.
     #[arg(long)]
     now: bool,
     /// Leave the restart to somebody else: until then what runs goes on.
     #[arg(long)]
     no_restart: bool,
-    /// For the timer: finish what was interrupted; be content when no repository is known, or another agent is at work.
-    #[arg(long, conflicts_with_all = ["dry_run", "now", "offline"])]
-    scheduled: bool,
     /// Print a JSON document.
     #[arg(long)]
     json: bool,
@@ -40,68 +40,66 @@ impl Arguments {
     /// Updates.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let root = Path::new("/");
+        let mut updater = Updater::of_host(root, self.offline.as_deref(), self.now)?;
+        updater.settings.restart &= !self.no_restart;
         if self.dry_run {
             let (agent, _) = host_agent::examine(root)?;
-            let updater = Updater::of_host(root, self.offline.as_deref(), self.now)?;
             return self.dry(&updater, &agent);
         }
-        let (mut agent, outcome) = match host_agent::start(root) {
-            Err(OpenError::Locked) if self.scheduled => return Ok(ExitCode::Done),
-            started => started?,
-        };
+        let (mut agent, outcome) = host_agent::start(root)?;
         if outcome == Outcome::Restart {
             return self.restart();
         }
-        if self.scheduled && matches!(agent.state(), State::Trial { .. }) {
-            // The units of the boot should have decided. They didn't: somebody must.
-            return match Only::default().decide(&mut agent)? {
-                Outcome::Restart => self.restart(),
-                Outcome::Done => Ok(ExitCode::Done),
-            };
+        let then = self.update(&updater, &mut agent);
+        if !matches!(then, Ok(Then::Restart(_))) {
+            settle_locks(root, &agent);
         }
-        let updater = match Updater::of_host(root, self.offline.as_deref(), self.now) {
-            Err(SettingsError::NoRepository) if self.scheduled => return Ok(ExitCode::Done),
-            updater => updater?,
-        };
-        if self.scheduled && !updater.settings.enabled {
-            return Ok(ExitCode::Done);
+        match then? {
+            Then::Restart(_) => self.restart(),
+            Then::Nothing | Then::Waits(_) => Ok(ExitCode::Done),
         }
-        self.update(&updater, &mut agent)
     }
 
     fn dry(&self, updater: &Updater, agent: &HostAgent) -> anyhow::Result<ExitCode> {
         let mut check = look(updater, agent)?;
         let costs = updater.release(&mut check)?.map(|release| Costs::of(&release, agent.disk().booted()));
-        writeln!(std::io::stdout(), "{}", told(&check, costs, self.json)?)?;
+        let waits = foreseen(updater, agent, &check)?;
+        writeln!(std::io::stdout(), "{}", told(&check, costs, waits.as_ref(), self.json)?)?;
         Ok(ExitCode::Done)
     }
 
-    fn update(&self, updater: &Updater, agent: &mut HostAgent) -> anyhow::Result<ExitCode> {
+    fn update(&self, updater: &Updater, agent: &mut HostAgent) -> anyhow::Result<Then> {
+        let restarts = Restarts::of_host(&updater.root, &updater.settings, &updater.client, agent.now(), self.now)?;
         let mut check = look(updater, agent)?;
         let mut out = std::io::stdout();
-        let restarts = updater.settings.restart && !self.no_restart;
-        let Some(release) = updater.release(&mut check)? else {
-            writeln!(out, "{}", told(&check, None, self.json)?)?;
-            let waits = agent.state() == State::Armed && restarts && agent.restart()? == Outcome::Restart;
-            return if waits { self.restart() } else { Ok(ExitCode::Done) };
-        };
+        let release = updater.release(&mut check)?;
+        let costs = release.as_ref().map(|release| Costs::of(release, agent.disk().booted()));
         if !self.json {
-            writeln!(out, "{}", told(&check, Some(Costs::of(&release, agent.disk().booted())), false)?)?;
+            writeln!(out, "{}", told(&check, costs, None, false)?)?;
         }
-        let installed = updater.install(agent, &check, &release)?;
-        let report = Report { installed: &installed, peak_memory: peak_memory() };
-        writeln!(out, "{}", if self.json { serde_json::to_string(&report)? } else { in_words(&installed) })?;
-        out.flush()?;
-        if !restarts {
-            return Ok(ExitCode::Done);
-        }
-        // A newer one is preferred by the boot loader, and what runs is better to go back to than nothing.
-        let is_older = release.label.version() < agent.survey()?.running_label.version();
-        let outcome = match &check.choice().running_withdrawn {
-            Some(reason) if is_older => agent.leave_withdrawn(reason)?,
-            _ => agent.restart()?,
+        let Passed { installed, then } = proceed(updater, agent, &restarts, &check, release.as_ref())?;
+        let waits = match &then {
+            Then::Waits(wait) => Some(wait),
+            Then::Nothing | Then::Restart(_) => None,
         };
-        if outcome == Outcome::Restart { self.restart() } else { Ok(ExitCode::Done) }
+        if self.json {
+            let said = match &installed {
+                Some(installed) => serde_json::to_string(&Report { installed, waits, peak_memory: peak_memory() })?,
+                None => told(&check, costs, waits, true)?,
+            };
+            writeln!(out, "{said}")?;
+        } else {
+            let did = installed.as_ref().map(in_words);
+            let waits = waits.map(|wait| {
+                let what = if agent.state() == State::Armed { "restart" } else { "installation" };
+                format!("  the {what} {wait}")
+            });
+            for line in did.into_iter().chain(waits) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        out.flush()?;
+        Ok(then)
     }
 
     fn restart(&self) -> anyhow::Result<ExitCode> {
@@ -117,6 +115,8 @@ impl Arguments {
 struct Report<'a> {
     #[serde(flatten)]
     installed: &'a Installed,
+    /// What the restart waits for.
+    waits: Option<&'a Wait>,
     /// The most memory that this program held at a time, in bytes; nothing if the kernel doesn't say.
     peak_memory: Option<u64>,
 }
@@ -128,7 +128,8 @@ fn peak_memory() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-fn in_words(installed: &Installed) -> String {
+/// What was installed, and where it came from.
+pub fn in_words(installed: &Installed) -> String {
     let Installed { version, blocks, traffic, patch_failure, given_up, .. } = installed;
     let mut text = format!(
         "{version} is installed, and the next boot tries it\n  blocks: {} kept, {} copied, {} patched, {} fetched; {} MB in {} requests",

@@ -58,6 +58,18 @@ pub struct Answer {
     pub body: Box<dyn Read + Send>,
 }
 
+/// What a server says to something that was sent to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body, as far as it came, and no more than [`REPLY_MAX`] bytes of it.
+    pub body: Vec<u8>,
+}
+
+/// How much of a reply is read.
+pub const REPLY_MAX: u64 = 16 << 10;
+
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer").field("len", &self.len).field("range", &self.range).finish_non_exhaustive()
@@ -137,6 +149,26 @@ impl Client {
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
         let body = Box::new(Paced { body, began: Instant::now(), count: 0, options: self.options });
         Ok(Some(Answer { len, range: sent, body }))
+    }
+
+    /// Sends a JSON text with one more header, and waits no longer than `patience` for all of the reply. A redirection is a reply
+    /// like any other: what was sent here is for nobody else.
+    pub fn post_json(
+        &self,
+        url: &str,
+        (name, value): (&str, &str),
+        json: &str,
+        patience: Duration,
+    ) -> Result<Reply, HttpError> {
+        let request = self.agent.post(url).config().max_redirects(0).max_redirects_will_error(false);
+        let request = request.timeout_global(Some(patience)).build();
+        let sent = request.header(name, value).content_type("application/json").send(json);
+        let response = sent.map_err(|error| HttpError::NoAnswer(Box::new(error)))?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        // The status has said what there is to say: a body that breaks off only has fewer words.
+        let _ = response.into_body().into_with_config().limit(u64::MAX).reader().take(REPLY_MAX).read_to_end(&mut body);
+        Ok(Reply { status, body })
     }
 }
 

@@ -9,6 +9,6 @@ mod http;
 mod repository;
 mod resolve;
 
-pub use http::{Answer, Client, ClientOptions, HttpError, Range};
+pub use http::{Answer, Client, ClientOptions, HttpError, REPLY_MAX, Range, Reply};
 pub use repository::{BaseUrl, HttpTransport, UrlError};
 pub use slipway_trust::tuf::FolderTransport;

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Choice;
+use super::Check;
 use crate::ledger::UnixSeconds;
+use crate::restart::{Urgency, Wait};
 
 /// Where it is kept.
 pub const LAST_CHECK_PATH: &str = "var/lib/slipway/last-check.json";
@@ -29,21 +30,33 @@ pub struct LastCheck {
     pub summary: String,
     /// Version by version, why each is not taken.
     pub reasons: Vec<String>,
+    /// What the channel says of the version that is installed and waits for a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed: Option<Urgency>,
+    /// What was waited for after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Wait>,
 }
 
 impl LastCheck {
     /// A look that came to a choice.
-    pub fn chosen(at: UnixSeconds, place: String, choice: &Choice) -> Self {
+    pub fn of(at: UnixSeconds, check: &Check) -> Self {
+        let choice = check.choice();
         let told = choice.considered.iter().filter_map(|considered| {
             let reason = considered.reason.as_ref()?;
             Some(format!("{} {reason}", considered.version))
         });
-        Self { at, place: Some(place), summary: choice.summary(), reasons: told.take(MAX_LINES).collect() }
+        Self {
+            place: Some(check.place().to_string()),
+            reasons: told.take(MAX_LINES).collect(),
+            armed: check.armed().map(Urgency::from),
+            ..Self::failed(at, choice.summary())
+        }
     }
 
     /// A look that failed.
     pub fn failed(at: UnixSeconds, why: String) -> Self {
-        Self { at, place: None, summary: why, reasons: Vec::new() }
+        Self { at, place: None, summary: why, reasons: Vec::new(), armed: None, waits: None }
     }
 
     /// The last look, in lines like those of [`View::explain`](crate::view::View::explain).

@@ -5,6 +5,7 @@ mod catalog;
 mod choose;
 mod costs;
 mod last_check;
+mod pass;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use slipway_images::calendar::Moment;
 use slipway_images::names::{BootTries, TriesLeft};
-use slipway_images::release::{ChannelDocument, ReleaseDocument};
+use slipway_images::release::{ChannelDocument, Offer, ReleaseDocument};
 use slipway_images::update::TRUSTED_ROOT_PATH;
+use slipway_images::verity::RootHash;
 use slipway_images::version::Version;
 use slipway_trust::time::UnixTime;
 use slipway_trust::tuf::Clock;
@@ -23,6 +25,7 @@ pub use self::catalog::{Catalog, CatalogError, TRUST_FOLDER};
 pub use self::choose::{Choice, Considered, Reason, Standing, choose, floor};
 pub use self::costs::{Costs, Tier};
 pub use self::last_check::{LAST_CHECK_PATH, LastCheck};
+pub use self::pass::{PassError, Passed, Then, look, proceed};
 pub use self::settings::{
     FleetLock, MACHINE_SETTINGS_PATH, MachineFleetLock, MachineSettings, Settings, SettingsError,
 };
@@ -72,6 +75,7 @@ pub struct Check {
     catalog: Catalog,
     channel: ChannelDocument,
     choice: Choice,
+    armed: Option<RootHash>,
 }
 
 /// What an installation came to.
@@ -117,28 +121,27 @@ impl Updater {
         let other = survey.other();
         let has_tries = |tries| matches!(tries, BootTries::Counted { left, .. } if left > TriesLeft(0));
         let is_armed = other.entry.as_ref().is_some_and(|entry| has_tries(entry.tries()));
+        let armed = other.root_hash().filter(|_| is_armed);
         let machine_id = std::fs::read_to_string(self.root.join("etc/machine-id")).unwrap_or_default();
         let choice = choose(
             &channel,
             &Standing {
                 running: &survey.running_label,
                 root_hash: agent.disk().booted(),
-                armed: other.root_hash().filter(|_| is_armed),
+                armed,
                 ledger,
                 machine_id: &machine_id,
                 now: Moment::from_seconds(catalog.now().as_secs()),
                 by_hand: self.by_hand,
             },
         );
-        Ok(Check { catalog, channel, choice })
+        Ok(Check { catalog, channel, choice, armed })
     }
 
     /// The release that was chosen.
     pub fn release(&self, check: &mut Check) -> Result<Option<ReleaseDocument>, UpdateError> {
-        let Some(offer) = check.choice.version.as_ref().and_then(|version| check.channel.offer(version)) else {
-            return Ok(None);
-        };
-        Ok(Some(check.catalog.release(&check.channel.id, offer)?))
+        let Some(offer) = check.chosen().cloned() else { return Ok(None) };
+        Ok(Some(check.catalog.release(&check.channel.id, &offer)?))
     }
 
     /// Installs what was chosen into the slot that doesn't run, so that the next boot tries it.
@@ -187,6 +190,17 @@ impl Check {
         &self.choice
     }
 
+    /// What the channel says of the version that waits for the next boot, if there is one and the channel knows it.
+    pub fn armed(&self) -> Option<&Offer> {
+        let armed = self.armed?;
+        self.channel.offers.iter().find(|offer| offer.root_hash == armed)
+    }
+
+    /// What the channel says of the version that was chosen.
+    pub fn chosen(&self) -> Option<&Offer> {
+        self.channel.offer(self.choice.version.as_ref()?)
+    }
+
     /// Where the repository was read.
     pub fn place(&self) -> &Place {
         self.catalog.place()
@@ -207,7 +221,7 @@ fn target(release: &ReleaseDocument) -> Target {
 }
 
 /// When the running image was built, at the earliest: its files have that time. The epoch, if it can't be told.
-fn built(root: &Path) -> UnixTime {
+pub(crate) fn built(root: &Path) -> UnixTime {
     let modified = std::fs::metadata(root.join("usr/lib/os-release")).and_then(|found| found.modified());
     let since = modified.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     UnixTime::from_secs(since.unwrap_or_default().as_secs())

@@ -23,7 +23,7 @@ ConditionPathExists=/run/slipway/boot.json
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/slipway-agent update --scheduled
+ExecStart=/usr/bin/slipway-agent run
 SuccessExitStatus=1 3
 TimeoutStartSec=6h
 Nice=10

@@ -1,10 +1,14 @@
-//! Updates from a repository: what is chosen, and that what servers do wrong costs time and never a wrong byte.
+//! Updates from a repository: what is chosen, and that what servers do wrong costs time and never a wrong byte; and when the
+//! host restarts.
 
 #![allow(clippy::single_range_in_vec_init, reason = "a list of ranges of blocks, of which there happens to be one")]
 #![allow(clippy::type_complexity, reason = "tables of cases")]
 
 mod choose;
+mod fleet_lock;
+mod lock_server;
 mod publish;
 mod run;
 mod server;
 mod source;
+mod windows;

@@ -21,7 +21,7 @@ use crate::level_p::recorded::RecordedDisk;
 use crate::level_p::world::{Release, TestAgent, agent, factory};
 
 /// A host whose files are below `root`, which trusts the root of a repository.
-fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Updater {
+pub fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Updater {
     let anchor = root.join(TRUSTED_ROOT_PATH.trim_start_matches('/'));
     fs::create_dir_all(anchor.parent().unwrap()).unwrap();
     fs::write(anchor, repository.root()).unwrap();
@@ -48,14 +48,14 @@ fn update(updater: &Updater, agent: &mut TestAgent) -> Result<Option<Installed>,
     updater.install(agent, &check, &release).map(Some)
 }
 
-fn settled(release: &Release) -> RecordedDisk {
+pub fn settled(release: &Release) -> RecordedDisk {
     let disk = RecordedDisk::new(factory(release));
     agent(&disk, release.hash()).unwrap();
     disk
 }
 
 /// Restarts the machine, which boots this release, and finds it good.
-fn boots_and_commits(disk: &RecordedDisk, release: &Arc<Release>) -> RecordedDisk {
+pub fn boots_and_commits(disk: &RecordedDisk, release: &Arc<Release>) -> RecordedDisk {
     let mut image = disk.image();
     let booted = firmware::boot(&mut image).unwrap();
     assert_eq!((booted.root_hash, booted.failures), (release.hash(), Vec::new()));
