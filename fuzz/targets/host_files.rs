@@ -33,7 +33,7 @@ const FILES: [(&str, &str); 8] = [
         "usr/lib/slipway/update.json",
         r#"{"urls":["https://updates.example.com/web/"],"channel":"stable","every_s":3600,"restart":true}"#,
     ),
-    ("var/lib/slipway/config/update.toml", "urls = [\"http://b/\"]\nchannel = \"testing\"\nenabled = true\n"),
+    ("var/lib/slipway/config/host.toml", "hostname = \"edge-1\"\n[update]\nurls = [\"http://b/\"]\nchannel = \"testing\"\nenabled = true\n"),
     (
         "var/lib/slipway/last-check.json",
         r#"{"at":1795000000,"place":"http://b/","summary":"nothing newer","reasons":["2 is withdrawn"]}"#,

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod erofs;
 pub mod esp;
 pub mod frames;
+pub mod host;
 pub mod manifest;
 pub mod migration;
 mod milliseconds;

@@ -16,5 +16,6 @@ mod recipes;
 mod refused;
 mod reproducible;
 mod room;
+mod s27_machine_configuration;
 mod together;
 mod unchanged;

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod blocks;
 pub mod channel;
 pub mod checks;
+pub mod config;
 pub mod disk;
 pub mod esp;
 pub mod host;

@@ -41,6 +41,8 @@ enum Command {
     Settle(commands::settle::Arguments),
     /// Before services start: makes the state that of the version that runs, by its migrations or by undoing those of another.
     Migrate(commands::migrate::Arguments),
+    /// Reads and writes the lasting configuration of this machine.
+    Config(commands::config::Arguments),
     /// Runs the image's health checks, through their soak time.
     Health(commands::health::Arguments),
     /// Serves the test channel on a serial port: whoever is at its other end commands this machine.
@@ -60,6 +62,7 @@ fn main() -> std::process::ExitCode {
         Command::Allow(arguments) => arguments.run(),
         Command::Settle(arguments) => arguments.run(),
         Command::Migrate(arguments) => arguments.run(),
+        Command::Config(arguments) => arguments.run(),
         Command::Health(arguments) => arguments.run(),
         Command::Guest(arguments) => arguments.run(),
     };

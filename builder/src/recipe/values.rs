@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use slipway_images::host::{AuthorizedKey, FromText, HostName, SysctlName};
 use slipway_images::tree::TreePath;
 
 /// Why a text is not what it should be.
@@ -22,17 +23,6 @@ fn wrong<T>(why: impl Into<String>, help: impl Into<String>) -> Parsed<T> {
 /// The systemd unit types that can be started (systemd.unit(5)).
 const UNIT_SUFFIXES: [&str; 11] =
     ["service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice", "scope", "device"];
-
-/// Key types of an `authorized_keys` line (sshd(8)).
-const KEY_TYPES: [&str; 7] = [
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-];
 
 /// `512M`, `8G`: bytes in powers of 1024.
 pub fn size(text: &str) -> Parsed<u64> {
@@ -261,21 +251,7 @@ pub fn volume(text: &str) -> Parsed<String> {
 
 /// A host name (RFC 1123), one label or several.
 pub fn hostname(text: &str) -> Parsed<String> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    if text.len() <= 64 && text.split('.').all(label) {
-        Ok(text.to_owned())
-    } else {
-        wrong(
-            format!("cannot be `{text}`, which is no host name"),
-            "write letters, digits and `-`, parts with `.` between: `edge-1`, say",
-        )
-    }
+    shared::<HostName>(text)
 }
 
 /// A container's name: that of an image repository in a registry (OCI distribution specification) without slashes.
@@ -364,35 +340,17 @@ pub fn password_hash(text: &str) -> Parsed<String> {
 
 /// A line of an `authorized_keys` file.
 pub fn authorized_key(text: &str) -> Parsed<String> {
-    if text.contains("PRIVATE KEY") {
-        return wrong("holds a private key", "write the public key, the line in the file that ends in `.pub`");
-    }
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let valid = words.windows(2).any(|pair| {
-        KEY_TYPES.contains(&pair[0])
-            && pair[1].starts_with("AAAA")
-            && pair[1].bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
-    });
-    if valid && !text.contains('\n') {
-        Ok(text.to_owned())
-    } else {
-        wrong("holds no public key", "write the line in the file that ends in `.pub`: `ssh-ed25519 AAAA… me@host`")
-    }
+    shared::<AuthorizedKey>(text)
 }
 
 /// A sysctl's name (sysctl.d(5)).
 pub fn sysctl_name(text: &str) -> Parsed<String> {
-    let valid = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_*/".contains(&byte))
-    };
-    if text.contains('.') && text.split('.').all(valid) {
-        Ok(text.to_owned())
-    } else {
-        wrong(
-            format!("has `{text}`, which is no kernel parameter"),
-            "write its name with dots: `net.core.somaxconn`, say",
-        )
-    }
+    shared::<SysctlName>(text)
+}
+
+/// What machine configurations have as well.
+fn shared<T: FromText>(text: &str) -> Parsed<String> {
+    T::from_text(text).map(|_| text.to_owned()).map_err(|wrong| Wrong { why: wrong.why, help: wrong.help })
 }
 
 /// One line, no control characters.

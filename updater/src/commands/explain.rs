@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use slipway_updater::agent::chain;
+use slipway_updater::config::Standing;
 use slipway_updater::host_agent;
 use slipway_updater::machine::State;
 use slipway_updater::migrate::{Boot, Journal, Migrations};
@@ -30,6 +31,7 @@ struct Report<'a> {
     outlook: Option<&'a Outlook>,
     last_check: Option<LastCheck>,
     migrations: Option<&'a Journal>,
+    config: Standing,
 }
 
 impl Arguments {
@@ -43,13 +45,22 @@ impl Arguments {
         let migrations = Migrations::open(root, Boot::of(&agent.survey()?))?;
         let text = if self.json {
             let (outlook, migrations) = (outlook.as_ref().ok(), migrations.journal().ok());
-            format!("{}\n", serde_json::to_string(&Report { view: &view, outlook, last_check, migrations })?)
+            let config = Standing::of_host(Path::new("/"));
+            let report = Report { view: &view, outlook, last_check, migrations, config };
+            format!("{}\n", serde_json::to_string(&report)?)
         } else {
             let ahead = outlook.map_or_else(|error| format!("  settings {}\n", chain(&error)), |ahead| ahead.explain());
             let last = last_check.map(|last| last.explain()).unwrap_or_default();
-            view.explain() + &ahead + &migrations.explain() + &last
+            view.explain() + &ahead + &about_config() + &migrations.explain() + &last
         };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if matches!(view.state, State::Stuck { .. }) { ExitCode::NotWell } else { ExitCode::Done })
     }
+}
+
+/// How the machine stands with its configuration.
+fn about_config() -> String {
+    let Standing { summary, problems } = Standing::of_host(Path::new("/"));
+    let lines = std::iter::once(summary).chain(problems);
+    lines.flat_map(|words| ["  config  ".to_owned(), words, "\n".to_owned()]).collect()
 }

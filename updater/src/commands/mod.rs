@@ -2,6 +2,7 @@
 
 pub mod allow;
 pub mod check;
+pub mod config;
 pub mod explain;
 pub mod guest;
 pub mod health;

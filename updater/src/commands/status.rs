@@ -6,6 +6,7 @@ use std::path::Path;
 
 use slipway_images::boot::GptUsed;
 use slipway_updater::agent::chain;
+use slipway_updater::config::Standing;
 use slipway_updater::host::Host;
 use slipway_updater::host_agent;
 use slipway_updater::restart::{Outlook, Wait};
@@ -25,8 +26,10 @@ pub struct Arguments {
 impl Arguments {
     /// Says what runs.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let host = Host::read(Path::new("/"))?;
         let root = Path::new("/");
+        let mut host = Host::read(root)?;
+        let config = Standing::of_host(root);
+        host.problems.extend(config.problems);
         let view = host_agent::examine(root)
             .map_err(anyhow::Error::from)
             .and_then(|(agent, pending)| Ok(View::of(&agent, &pending)?));
@@ -35,7 +38,7 @@ impl Arguments {
         let text = if self.json {
             // Whoever may not read the disk is still told what runs.
             let waits = outlook.ok().and_then(|outlook| outlook.waits);
-            let report = Report { host: &host, update: view.as_ref().ok(), waits };
+            let report = Report { host: &host, config: &config.summary, update: view.as_ref().ok(), waits };
             format!("{}\n", serde_json::to_string(&report)?)
         } else {
             let update = view.map_or_else(|error| format!("unknown: {error:#}"), |view| view.summary());
@@ -43,25 +46,26 @@ impl Arguments {
                 Ok(outlook) => outlook.waits.map(|wait| wait.to_string()),
                 Err(error) => Some(format!("unknown: {}", chain(&error))),
             };
-            describe(&host, &update, restart)
+            describe(&host, &config.summary, &update, restart)
         };
         std::io::stdout().write_all(text.as_bytes())?;
         Ok(if host.problems.is_empty() { ExitCode::Done } else { ExitCode::NotWell })
     }
 }
 
-/// The host, and how it stands with updates.
+/// The host, and how it stands with its configuration and with updates.
 #[derive(serde::Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
     host: &'a Host,
+    config: &'a str,
     update: Option<&'a View>,
     /// What the restart into the version that is installed waits for.
     waits: Option<Wait>,
 }
 
 /// What an operator wants to know first, first.
-fn describe(host: &Host, update: &str, restart: Option<String>) -> String {
+fn describe(host: &Host, config: &str, update: &str, restart: Option<String>) -> String {
     let unknown = || "unknown".to_owned();
     let id = host.image.id.clone().unwrap_or_else(unknown);
     let version = host.image.version.clone().unwrap_or_else(unknown);
@@ -91,6 +95,7 @@ fn describe(host: &Host, update: &str, restart: Option<String>) -> String {
         let took = boot.switch_root_ms.saturating_sub(boot.initrd_started_ms);
         row("initrd", format!("{took} ms"));
     }
+    row("config", config.to_owned());
     row("update", update.to_owned());
     if let Some(restart) = restart {
         row("restart", restart);
@@ -155,9 +160,9 @@ mod tests {
             "edge-web 2026.11.22, slot b of vda\n  root hash   {root_hash}\n  \
              state       6.2 of 8.0 GB free on /dev/vda6 (ext4)\n  \
              partitions  primary copy damaged, backup in use\n  initrd      800 ms\n  \
-             update      web_1 runs\n  restart     waits\n\n\
+             config      number 3\n  update      web_1 runs\n  restart     waits\n\n\
              not as it should be:\n  - the primary partition table is damaged\n"
         );
-        assert_eq!(describe(&host, "web_1 runs", Some("waits".to_owned())), expected);
+        assert_eq!(describe(&host, "number 3", "web_1 runs", Some("waits".to_owned())), expected);
     }
 }

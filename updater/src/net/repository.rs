@@ -3,13 +3,15 @@
 use std::fmt;
 use std::io::Read;
 
+use serde::Deserialize;
 use slipway_trust::tuf::{RemoteFile, Transport, TransportError};
 use thiserror::Error;
 
 use super::http::Client;
 
 /// A URL below which there are files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
@@ -25,6 +27,14 @@ impl BaseUrl {
     /// The URL of a file below it.
     pub fn join(&self, path: &str) -> String {
         format!("{self}{path}")
+    }
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = UrlError;
+
+    fn try_from(url: String) -> Result<Self, UrlError> {
+        Self::new(&url)
     }
 }
 

@@ -26,9 +26,7 @@ pub use self::choose::{Choice, Considered, Reason, Standing, choose, floor};
 pub use self::costs::{Costs, Tier};
 pub use self::last_check::{LAST_CHECK_PATH, LastCheck};
 pub use self::pass::{PassError, Passed, Then, look, proceed};
-pub use self::settings::{
-    FleetLock, MACHINE_SETTINGS_PATH, MachineFleetLock, MachineSettings, Settings, SettingsError,
-};
+pub use self::settings::{FleetLock, MachineFleetLock, MachineSettings, Settings, SettingsError};
 use crate::agent::{Agent, AgentError, Surroundings};
 use crate::disk::device::BlockDevice;
 use crate::ledger::LedgerStore;

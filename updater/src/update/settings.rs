@@ -1,8 +1,7 @@
-//! Where updates come from and when: the image's settings, and the machine's on top of them.
-//!
-//! The machine's are `/var/lib/slipway/config/update.toml`, written by its owner:
+//! Where updates come from and when: the image's settings, and on top of them what the machine's configuration says in `[update]`:
 //!
 //! ```toml
+//! [update]
 //! enabled = true
 //! urls = ["http://mirror.local/web/"]
 //! channel = "testing"
@@ -10,36 +9,32 @@
 //! windows = ["Sat,Sun 22:00-06:00 Europe/Berlin"]
 //! stage = "in-windows"
 //!
-//! [fleet-lock]
+//! [update.fleet-lock]
 //! enabled = true
 //! url = "https://locks.local/"
 //! group = "web"
 //! without-server-after = "72h"
 //! ```
 //!
-//! Every key is optional, and `windows = []` is none of the image's; a key that isn't known is an error, since it is a mistake in spelling and not a wish that can wait.
+//! Every key is optional, and `windows = []` is none of the image's.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use slipway_images::release::ChannelName;
 use slipway_images::update::{FleetLockSettings, Hours, LockGroup, StageWhen, UPDATE_PATH, UpdateSettings};
 use slipway_images::window::{WINDOWS_MAX, Window};
 use thiserror::Error;
 
+use crate::config::{self, CONFIG_PATH, StoreError};
 use crate::net::{BaseUrl, UrlError};
-
-/// Where the machine's own settings are.
-pub const MACHINE_SETTINGS_PATH: &str = "/var/lib/slipway/config/update.toml";
 
 /// Why there are no settings.
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// Neither image nor machine says where updates come from.
-    #[error(
-        "no repository is known: the image's recipe has no [update], and {MACHINE_SETTINGS_PATH} has no urls and channel"
-    )]
+    #[error("no repository is known: neither the image's recipe nor {CONFIG_PATH} has [update] with urls and channel")]
     NoRepository,
     /// A file can't be read.
     #[error("can't read {path}")]
@@ -57,14 +52,9 @@ pub enum SettingsError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The machine's settings make no sense.
-    #[error("the machine's settings {path} make no sense")]
-    Machine {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<toml::de::Error>,
-    },
+    /// The machine's configuration can't be read.
+    #[error(transparent)]
+    Machine(#[from] StoreError),
     /// A text that is no URL.
     #[error("a repository can't be used")]
     Url(#[from] UrlError),
@@ -109,48 +99,37 @@ pub struct FleetLock {
     pub without_server_after: Option<Hours>,
 }
 
-/// What the machine's owner wants otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the machine's owner wants otherwise: `[update]` of the machine's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MachineSettings {
     /// Whether the host updates itself at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Base URLs of the repository, the best one first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub urls: Option<Vec<String>>,
+    pub urls: Option<Vec<BaseUrl>>,
     /// The channel.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
     /// Whether the host restarts by itself into a version that it has installed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<bool>,
     /// When it may do so; an empty list is at any time.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<Vec<Window>>,
     /// When a version is installed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<StageWhen>,
     /// The lock manager.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_lock: Option<MachineFleetLock>,
 }
 
 /// What the machine's owner wants otherwise of the lock manager. Keys that are missing are the image's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MachineFleetLock {
     /// Whether it is asked at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Its base URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<BaseUrl>,
     /// Which hosts this one is counted with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<LockGroup>,
     /// Restart without the lock after it has not been reached for so long.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub without_server_after: Option<Hours>,
 }
 
@@ -164,14 +143,7 @@ impl Settings {
             }
             None => None,
         };
-        let path = below(root, MACHINE_SETTINGS_PATH);
-        let machine: MachineSettings = match read(&path)? {
-            Some(text) => {
-                toml::from_str(&text).map_err(|source| SettingsError::Machine { path, source: Box::new(source) })?
-            }
-            None => MachineSettings::default(),
-        };
-        Self::of(image, machine)
+        Self::of(image, config::in_effect(root)?.reading.config.update)
     }
 
     /// The image's settings, and the machine's on top of them.
@@ -179,11 +151,12 @@ impl Settings {
         let (urls, channel, restart, windows, stage, lock) = match image {
             Some(image) => {
                 let UpdateSettings { urls, channel, restart, windows, stage, fleet_lock, every: _ } = image;
+                let urls = urls.iter().map(|url| BaseUrl::new(url)).collect::<Result<_, _>>()?;
                 (Some(urls), Some(channel), restart, windows, stage, fleet_lock)
             }
             None => (None, None, true, Vec::new(), StageWhen::default(), None),
         };
-        let urls = machine.urls.or(urls).filter(|urls| !urls.is_empty()).ok_or(SettingsError::NoRepository)?;
+        let urls = machine.urls.or(urls).filter(|urls: &Vec<_>| !urls.is_empty()).ok_or(SettingsError::NoRepository)?;
         let channel = machine.channel.or(channel).ok_or(SettingsError::NoRepository)?;
         let windows = machine.windows.unwrap_or(windows);
         if windows.len() > WINDOWS_MAX {
@@ -191,7 +164,7 @@ impl Settings {
         }
         Ok(Self {
             enabled: machine.enabled.unwrap_or(true),
-            urls: urls.iter().map(|url| BaseUrl::new(url)).collect::<Result<_, _>>()?,
+            urls,
             channel,
             restart: machine.restart.unwrap_or(restart),
             windows,
@@ -213,12 +186,14 @@ fn fleet_lock(
         return Ok(None);
     }
     let (url, group, patience) = match image {
-        Some(image) => (Some(image.url), image.group, image.without_server_after),
+        Some(image) => {
+            let url = BaseUrl::new(&image.url).map_err(SettingsError::LockUrl)?;
+            (Some(url), image.group, image.without_server_after)
+        }
         None => (None, LockGroup::default(), None),
     };
-    let url = machine.url.or(url).ok_or(SettingsError::NoLockUrl)?;
     Ok(Some(FleetLock {
-        url: BaseUrl::new(&url).map_err(SettingsError::LockUrl)?,
+        url: machine.url.or(url).ok_or(SettingsError::NoLockUrl)?,
         group: machine.group.unwrap_or(group),
         without_server_after: machine.without_server_after.or(patience),
     }))
@@ -247,7 +222,7 @@ mod tests {
 
     fn load(image: Option<&str>, machine: Option<&str>) -> Result<Settings, SettingsError> {
         let root = tempfile::tempdir().unwrap();
-        for (path, text) in [(UPDATE_PATH, image), (MACHINE_SETTINGS_PATH, machine)] {
+        for (path, text) in [(UPDATE_PATH, image), (CONFIG_PATH, machine)] {
             let path = below(root.path(), path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             if let Some(text) = text {
@@ -259,10 +234,10 @@ mod tests {
 
     #[test]
     fn the_machine_overrides_key_by_key() {
-        let settings = load(Some(IMAGE), Some("channel = \"testing\"\nrestart = false\n")).unwrap();
+        let settings = load(Some(IMAGE), Some("[update]\nchannel = \"testing\"\nrestart = false\n")).unwrap();
         assert_eq!(settings.urls, [BaseUrl::new("https://a.example/web/").unwrap()]);
         assert_eq!((settings.channel.as_str(), settings.restart, settings.enabled), ("testing", false, true));
-        let alone = load(None, Some("urls = [\"http://b\"]\nchannel = \"x\"\nenabled = false")).unwrap();
+        let alone = load(None, Some("[update]\nurls = [\"http://b\"]\nchannel = \"x\"\nenabled = false")).unwrap();
         assert!(!alone.enabled && alone.restart);
     }
 
@@ -277,28 +252,32 @@ mod tests {
         assert_eq!(settings.stage, StageWhen::InWindows);
         let lock = settings.fleet_lock.unwrap();
         assert_eq!((lock.url.to_string().as_str(), lock.group.as_str()), ("http://l/base/", "web"));
-        let machine =
-            "windows = []\nstage = \"any-time\"\n[fleet-lock]\ngroup = \"db\"\nwithout-server-after = \"5h\"\n";
+        let machine = "[update]\nwindows = []\nstage = \"any-time\"\n[update.fleet-lock]\ngroup = \"db\"\nwithout-server-after = \"5h\"\n";
         let settings = load(Some(&image), Some(machine)).unwrap();
         assert_eq!((settings.windows.len(), settings.stage), (0, StageWhen::AnyTime));
         let lock = settings.fleet_lock.unwrap();
         assert_eq!((lock.url.to_string().as_str(), lock.group.as_str()), ("http://l/base/", "db"));
         assert_eq!(lock.without_server_after.map(|hours| hours.to_string()).as_deref(), Some("5h"));
-        assert_eq!(load(Some(&image), Some("fleet-lock.enabled = false")).unwrap().fleet_lock, None);
+        assert_eq!(load(Some(&image), Some("update.fleet-lock.enabled = false")).unwrap().fleet_lock, None);
         assert_eq!(load(Some(IMAGE), None).unwrap().fleet_lock, None);
         let error = |machine: &str| load(Some(IMAGE), Some(machine)).unwrap_err();
-        assert!(matches!(error("fleet-lock.group = \"x\""), SettingsError::NoLockUrl));
-        assert!(matches!(error("fleet-lock.url = \"x\""), SettingsError::LockUrl(_)));
-        assert!(matches!(error("windows = [\"2-4\"]"), SettingsError::Machine { .. }));
-        assert!(matches!(error(&format!("windows = {:?}", ["02:00-04:00"; 33])), SettingsError::Windows(33)));
+        assert!(matches!(error("update.fleet-lock.group = \"x\""), SettingsError::NoLockUrl));
+        let image = image.replace("http://l", "ftp://l");
+        assert!(matches!(load(Some(&image), None), Err(SettingsError::LockUrl(_))));
+        let image = IMAGE.replace("true}", &format!(r#"true,"windows":{:?}}}"#, ["02:00-04:00"; 33]));
+        assert!(matches!(load(Some(&image), None), Err(SettingsError::Windows(33))));
     }
 
     #[test]
     fn what_makes_no_sense_is_said() {
         assert!(matches!(load(None, None), Err(SettingsError::NoRepository)));
-        assert!(matches!(load(Some(IMAGE), Some("urls = []")), Err(SettingsError::NoRepository)));
-        assert!(matches!(load(Some(IMAGE), Some("chanel = \"x\"")), Err(SettingsError::Machine { .. })));
-        assert!(matches!(load(Some(IMAGE), Some("urls = [\"ftp://b\"]")), Err(SettingsError::Url(_))));
+        assert!(matches!(load(Some(IMAGE), Some("[update]\nurls = []")), Err(SettingsError::NoRepository)));
+        // What the machine's configuration says wrong is told where it is written, and the image's settings stand.
+        assert_eq!(
+            load(Some(IMAGE), Some("[update]\nurls = [\"ftp://b\"]")).unwrap(),
+            load(Some(IMAGE), None).unwrap()
+        );
+        assert!(matches!(load(Some(&IMAGE.replace("https", "ftp")), None), Err(SettingsError::Url(_))));
         assert!(matches!(load(Some("{}"), None), Err(SettingsError::Image { .. })));
     }
 }

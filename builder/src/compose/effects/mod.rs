@@ -6,6 +6,7 @@
 mod alternatives;
 mod base;
 mod certificates;
+mod config;
 mod containers;
 mod docker;
 mod enablement;
@@ -52,6 +53,7 @@ const EFFECTS: &[Effect] = &[
     ("network", network::apply),
     ("state", state::apply),
     ("slipway", slipway::apply),
+    ("config", config::apply),
     ("trial", trial::apply),
     ("update", update::apply),
     ("containers", containers::apply),

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use slipway_images::host::MACHINE_KEYS_PATH;
+
 use super::Stage;
 use crate::compose::ComposeError;
 use crate::compose::units;
@@ -76,8 +78,12 @@ fn drop_in(stage: &Stage<'_>) -> String {
     for kind in KEY_TYPES {
         let _ = writeln!(text, "HostKey {STATE}/ssh_host_{kind}_key");
     }
-    text.push_str("# A user's own keys, those of the image, those of the machine.\n");
-    let places = format!(".ssh/authorized_keys /etc/ssh/authorized_keys.d/%u {STATE}/authorized_keys.d/%u");
+    text.push_str(
+        "# A user's own keys, those of the image, those of the machine: by its credential and by its configuration.\n",
+    );
+    let places = format!(
+        ".ssh/authorized_keys /etc/ssh/authorized_keys.d/%u {STATE}/authorized_keys.d/%u {MACHINE_KEYS_PATH}/%u"
+    );
     let _ = writeln!(text, "AuthorizedKeysFile {places}");
     // No account has a password unless the recipe gives it one.
     let passwords = stage.inputs.recipe.users.iter().any(|user| user.password_hash.is_some());
