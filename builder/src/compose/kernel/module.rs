@@ -1,8 +1,8 @@
 //! One kernel module: its bytes, and what its `.modinfo` section and symbol table say.
 //!
 //! Modules come from packages whose digests are locked; a damaged one must still end in an error. What a module may do
-//! wrong, and what stops it: a compressed stream that never ends (a cap on the decompressed size), sections that point
-//! outside the file (the `object` crate checks every offset), text that is no UTF-8 (replaced, and refused by the index
+//! wrong, and what stops it: a compressed stream that never ends (a cap on the decompressed size), or that needs all of the memory
+//! (decoders with a limit), sections that point outside the file (the `object` crate checks every offset), text that is no UTF-8 (replaced, and refused by the index
 //! writer, which takes ASCII alone).
 
 use std::io::{self, Read};
@@ -12,6 +12,7 @@ use slipway_images::content::Content;
 use slipway_images::tree::TreePath;
 
 use super::KernelError;
+use crate::archive::compression::{Capped, Compression, Threads};
 
 /// No module of a distribution kernel comes near this; with debug information they are some 50 MB.
 const MAX_MODULE: u64 = 256 << 20;
@@ -73,7 +74,7 @@ impl Module {
             content.clone()
         } else {
             let packed = content.to_vec().map_err(read)?;
-            Content::from_bytes(unpack(relative, &packed).map_err(read)?)
+            Content::from_bytes(unpack(relative, plain, &packed).map_err(read)?)
         };
         let bytes = content.to_vec().map_err(read)?;
         let info = ModuleInfo::parse(&bytes).map_err(|source| KernelError::Elf { path: file.clone(), source })?;
@@ -86,17 +87,12 @@ impl Module {
     }
 }
 
-fn unpack(path: &str, packed: &[u8]) -> io::Result<Vec<u8>> {
+/// Decompresses a module file whose path without its compression suffix is `plain`.
+fn unpack(path: &str, plain: &str, packed: &[u8]) -> io::Result<Vec<u8>> {
+    let compression = Compression::by_name(path, plain).map_err(io::Error::other)?;
+    let decoder = compression.decoder(packed, packed.len() as u64, Threads::One).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
-    let mut stream: Box<dyn Read + '_> = match path.rsplit('.').next() {
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new_multi_decoder(packed)),
-        Some("zst") => Box::new(zstd::Decoder::new(packed)?),
-        _ => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-    };
-    stream.by_ref().take(MAX_MODULE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_MODULE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than 256 MiB"));
-    }
+    Capped::new(decoder, MAX_MODULE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -162,4 +158,25 @@ fn fields(section: &[u8]) -> impl Iterator<Item = (String, String)> + '_ {
         let (key, value) = text.split_once('=')?;
         Some((key.to_owned(), value.to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_stream_that_needs_all_of_the_memory_is_refused() {
+        let module = vec![7; 10_000];
+        let mut packed = liblzma::encode_all(&module[..], 1).unwrap();
+        assert_eq!(unpack("a.ko.xz", "a.ko", &packed).unwrap(), module);
+        // The .xz file format: after the stream's header of 12 bytes that of the block, whose dictionary shall have 4 GiB.
+        assert_eq!(packed[12..16], [2, 0, 0x21, 1]);
+        packed[16] = 40;
+        let mut sum = flate2::Crc::new();
+        sum.update(&packed[12..20]);
+        packed[20..24].copy_from_slice(&sum.sum().to_le_bytes());
+        let error = unpack("a.ko.xz", "a.ko", &packed).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+    }
 }
