@@ -290,3 +290,46 @@ fn a_manager_that_is_away_is_passed_over_only_where_the_settings_say_so() {
     host.now += 3600;
     assert!(host.settles(Some(IDLE)));
 }
+
+#[test]
+fn a_manager_that_is_away_is_never_passed_over_by_a_clock_that_nobody_has_set() {
+    let server = LockServer::start(0);
+    let mut host = Host::new(&server, 'a');
+    host.settings.fleet_lock.as_mut().unwrap().without_server_after = Some("1h".parse().unwrap());
+    server.set_fault(LockFault::Answer(502, ""));
+    let built = host.root().join("usr/lib/os-release");
+    fs::create_dir_all(built.parent().unwrap()).unwrap();
+    let file = fs::File::create(built).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(START + 365 * 86_400)).unwrap();
+    for _ in 0..5 {
+        host.waits();
+        host.now += 86_400;
+    }
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(host.asks(false).unwrap(), Permit::WithoutServer);
+}
+
+#[test]
+fn what_can_t_be_written_down_is_not_asked_for() {
+    let server = LockServer::start(1);
+    let host = Host::new(&server, 'a');
+    fs::write(host.root().join("var"), "").unwrap();
+    assert!(matches!(host.asks(false), Err(NotNow::Note(_))));
+    assert!(server.log().is_empty() && server.holders().is_empty());
+}
+
+#[test]
+fn a_no_that_is_not_the_manager_s_leaves_the_claim() {
+    let server = LockServer::start(1);
+    let mut host = Host::new(&server, 'a');
+    host.asks(false).unwrap();
+    // A proxy that knows nothing of the manager: the host may have the lock all the same.
+    server.set_fault(LockFault::Answer(404, "<html>"));
+    host.waits();
+    assert!(!host.settles(Some(IDLE)));
+    assert_eq!((host.note().claims.len(), server.holders()), (1, vec![host.id()]));
+    server.set_fault(LockFault::None);
+    host.now += 60;
+    assert!(host.settles(Some(IDLE)));
+    assert!(server.holders().is_empty());
+}
