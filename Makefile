@@ -8,16 +8,17 @@ GUEST    := target/release/guest
 # Paths of this machine stay out of the guest's binaries: they are inputs of every image.
 REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.cargo=/cargo
 
-.PHONY: help image test bench faults fuzz check setup build unit vm clean
+.PHONY: help image test scenarios bench faults fuzz check setup build unit vm clean
 
 help:
-	@echo 'make image   set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
-	@echo 'make test    set up, all checks and tests'
-	@echo 'make bench   each budget, ours and the peer beside it'
-	@echo 'make faults  plants faults in the agent, one at a time, and shows that a test catches each'
-	@echo 'make fuzz    runs each fuzz target for FUZZ_SECONDS seconds, 20 unless set'
-	@echo 'make check   formatting, lints, licences (no tests)'
-	@echo 'make setup   install what is missing on Debian 12 or 13'
+	@echo 'make image       set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
+	@echo 'make test        set up, all checks and tests'
+	@echo 'make scenarios   what a host must survive, on virtual machines: all of it, with a table'
+	@echo 'make bench       each budget, ours and the peer beside it'
+	@echo 'make faults      plants faults in the agent, one at a time, and shows that a test catches each'
+	@echo 'make fuzz        runs each fuzz target for FUZZ_SECONDS seconds, 20 unless set'
+	@echo 'make check       formatting, lints, licences (no tests)'
+	@echo 'make setup       install what is missing on Debian 12 or 13'
 
 setup:
 	@scripts/setup.sh
@@ -52,6 +53,7 @@ check:
 unit: target/components
 	cargo test --release --locked --workspace
 
+# Of the scenarios, those that aren't ignored: the core set.
 vm: target/components
 	cargo test --release --locked --workspace --test e2e -- --test-threads=1
 	$(SLIPWAY) test recipes/minimal.toml --junit out/minimal.xml
@@ -59,6 +61,9 @@ vm: target/components
 	$(SLIPWAY) test recipes/containerd-host.toml --no-reboot --junit out/containerd-host.xml
 
 test: setup check unit vm
+
+scenarios: setup build
+	@scripts/scenarios.sh
 
 bench: setup build
 	@scripts/bench.sh

@@ -45,6 +45,12 @@ pub fn partition(disk: &Path, kind: TypeGuid) -> Partition {
     table.partitions.into_iter().find(|partition| partition.type_guid == kind).unwrap()
 }
 
+/// The partition of that type that belongs to slot B: the second one.
+pub fn slot_b(disk: &Path, kind: TypeGuid) -> Partition {
+    let table = PartitionTable::read(&mut File::open(disk).unwrap()).unwrap();
+    table.partitions.into_iter().filter(|partition| partition.type_guid == kind).nth(1).unwrap()
+}
+
 /// Writes over the disk's bytes from `offset` on.
 pub fn overwrite(disk: &Path, offset: u64, bytes: &[u8]) {
     let mut file = File::options().write(true).open(disk).unwrap();

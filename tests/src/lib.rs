@@ -9,5 +9,6 @@ pub mod archive;
 pub mod image;
 pub mod program;
 pub mod server;
+pub mod updates;
 pub mod user;
 pub mod workplace;

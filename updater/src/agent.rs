@@ -23,8 +23,9 @@ use crate::stage::{
 pub trait Surroundings {
     /// The time of the host's clock.
     fn now(&self) -> UnixSeconds;
-    /// The last lines that a boot logged: the running one, or the one before it.
-    fn log_tail(&self, of: Which) -> Vec<String>;
+    /// The last lines that a boot of the version with this root hash logged: the running boot, or the last one before it. Never
+    /// those of another version.
+    fn log_tail(&self, of: Which, root_hash: RootHash) -> Vec<String>;
     /// Tells who may be interested. By default, nobody is.
     fn tell(&self, _: &News) {}
 }
@@ -375,7 +376,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Cause::Operator => FailureReason::Operator(words.to_owned()),
             Cause::Withdrawn => FailureReason::Withdrawn(words.to_owned()),
         };
-        let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which));
+        let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which, root_hash));
         let failure = Failure { root_hash, label: label.to_string(), reason, at, log };
         self.change(|contents| contents.record_failure(failure))
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts};
 use slipway_images::disk::Slot;
+use slipway_images::verity::RootHash;
 use slipway_trust::time::UnixTime;
 
 use crate::agent::{Agent, AgentError, Outcome, Surroundings};
@@ -29,6 +30,8 @@ const MIGRATION_LOCK: &str = "run/slipway/migrate.lock";
 /// How long the journal may take to answer.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
 const JOURNAL_BYTES: usize = 64 << 10;
+/// Boots before this one that are looked at for a version that failed, as `journalctl -b` counts them: its three tries, and one more.
+const EARLIER_BOOTS: [&str; 4] = ["-1", "-2", "-3", "-4"];
 
 /// The agent of a host.
 pub type HostAgent = Agent<FileDevice, LedgerFiles, HostSurroundings>;
@@ -76,23 +79,44 @@ impl Surroundings for HostSurroundings {
         now()
     }
 
-    fn log_tail(&self, of: Which) -> Vec<String> {
-        // What is in the other slot ran before what runs now.
+    fn log_tail(&self, of: Which, root_hash: RootHash) -> Vec<String> {
+        // What is in the other slot ran before what runs now. A boot that ends before there is a state partition leaves no journal,
+        // and this version may have been started once more since.
         let boot = match of {
-            Which::Running => "0",
-            Which::Other => "-1",
+            Which::Running => Some("0"),
+            Which::Other => EARLIER_BOOTS.into_iter().find(|boot| is_boot_of(boot, root_hash)),
         };
-        let argv = ["journalctl", "-q", "--no-pager", "-b", boot, "-n", "60", "-o", "short-monotonic"];
-        match process::run(&argv, JOURNAL_LIMIT, JOURNAL_BYTES) {
-            Ok(finished) if finished.succeeded() => finished.text().lines().map(str::to_owned).collect(),
-            Ok(finished) => vec![format!("no journal: journalctl {}", finished.failure())],
-            Err(error) => vec![format!("no journal: {error}")],
+        let Some(boot) = boot else { return vec!["none of its boots has left a journal".to_owned()] };
+        match journal(&["-b", boot, "-n", "60", "-o", "short-monotonic"]) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(why) => vec![format!("no journal: {why}")],
         }
     }
 
     fn tell(&self, news: &News) {
         // The ledger has it all: a journal that doesn't listen misses it.
         let _ = news.tell(Path::new(JOURNAL_SOCKET));
+    }
+}
+
+/// Whether a boot's kernel was told to open this root.
+fn is_boot_of(boot: &str, root_hash: RootHash) -> bool {
+    // The kernel's command line is among the first that it says.
+    let first = journal(&["-b", boot, "-k", "-n", "+100", "-o", "cat"]);
+    first.is_ok_and(|text| opens(&text, root_hash))
+}
+
+fn opens(kernel_log: &str, root_hash: RootHash) -> bool {
+    let word = format!("roothash={}", root_hash.to_hex());
+    kernel_log.lines().any(|line| line.split(' ').any(|part| part == word))
+}
+
+fn journal(arguments: &[&str]) -> Result<String, String> {
+    let argv = [&["journalctl", "-q", "--no-pager"], arguments].concat();
+    match process::run(&argv, JOURNAL_LIMIT, JOURNAL_BYTES) {
+        Ok(finished) if finished.succeeded() => Ok(finished.text()),
+        Ok(finished) => Err(format!("journalctl {}", finished.failure())),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -172,4 +196,16 @@ fn claim(root: &Path, facts: &BootFacts) -> Result<Vec<File>, OpenError> {
         }
     }
     Ok(claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_is_known_by_the_root_hash_on_its_command_line() {
+        let [one, other] = [1, 2].map(|byte| RootHash::from_bytes([byte; 32]));
+        let log = format!("Linux version 6.12\nCommand line: roothash={} console=tty0\nKernel is fine\n", one.to_hex());
+        assert!(opens(&log, one) && !opens(&log, other) && !opens("", one));
+    }
 }

@@ -147,7 +147,7 @@ pub enum Refusal {
         seconds: u64,
     },
     /// It doesn't fit.
-    #[error("the {part} of {label} takes {size} bytes, and there is room for {room}")]
+    #[error("the {part} of {label} takes {size} bytes, and there is room for {room} {}", place_of(part))]
     TooLarge {
         /// What is offered.
         label: String,
@@ -158,6 +158,10 @@ pub enum Refusal {
         /// Bytes there are.
         room: u64,
     },
+}
+
+fn place_of(part: &str) -> &'static str {
+    if part == "kernel image" { "on the ESP" } else { "in its partition" }
 }
 
 /// Decides whether a release may be installed on a host, from what is on its disk and in its ledger.

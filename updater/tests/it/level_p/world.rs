@@ -142,7 +142,7 @@ impl Surroundings for Still {
         UnixSeconds(1_795_000_000)
     }
 
-    fn log_tail(&self, _: Which) -> Vec<String> {
+    fn log_tail(&self, _: Which, _: RootHash) -> Vec<String> {
         vec!["kernel: hello".into(), "web.service: failed".into()]
     }
 }

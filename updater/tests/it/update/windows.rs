@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use slipway_images::release::Withdrawal;
 use slipway_images::update::StageWhen;
+use slipway_images::verity::RootHash;
 use slipway_updater::agent::{Agent, Surroundings};
 use slipway_updater::disk::Disk;
 use slipway_updater::journal::{MessageId, News};
@@ -230,7 +231,7 @@ impl Surroundings for Told {
         NOW
     }
 
-    fn log_tail(&self, _: Which) -> Vec<String> {
+    fn log_tail(&self, _: Which, _: RootHash) -> Vec<String> {
         Vec::new()
     }
 

@@ -1,0 +1,10 @@
+//! What a host must survive: one scenario a file, with its number. They run on virtual machines that update themselves from real
+//! releases. Those that aren't ignored are the core set, part of `make test`; `make scenarios` runs all and prints a table.
+
+mod s01_four_versions_in_a_row;
+mod s12_damaged_image;
+mod s13_flipped_bit;
+mod s15_health_check_of_an_application;
+mod s18_rolled_back_version_offered_again;
+mod s27_machine_configuration;
+mod s30_copied_disk;

@@ -1,0 +1,16 @@
+//! What the scenarios of updates share: versions of an image ([`Edition`]), a repository that has them ([`Repository`]), the web
+//! server in front of it ([`Server`]), and the machine under test ([`Host`]).
+
+mod edition;
+mod esp;
+mod host;
+mod moments;
+mod repository;
+mod server;
+
+pub use edition::{Build, Edition};
+pub use esp::EspFiles;
+pub use host::{Host, PATIENCE};
+pub use moments::Moments;
+pub use repository::Repository;
+pub use server::{Fault, Server};
