@@ -1,6 +1,8 @@
 //! What the initrd, the root and the agent agree on at boot: where the builder puts the initrd's modules, and the facts
 //! that the initrd leaves for userspace.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{PartGuid, Slot};
@@ -16,6 +18,39 @@ pub const INITRD_MODULE_FOLDER: &str = "/lib/modules-initrd";
 
 /// Where the initrd leaves its [`BootFacts`], as JSON.
 pub const BOOT_FACTS_PATH: &str = "/run/slipway/boot.json";
+
+/// The root's list of what is to be done while its init starts, an [`Ahead`] in a line.
+pub const AHEAD_LIST: &str = "/usr/lib/slipway/ahead";
+
+/// Something that is done ahead of time, so that whoever needs it later doesn't wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead<'a> {
+    /// A kernel module to load, by the path of its file.
+    Load(&'a str),
+    /// A file to have in memory.
+    Read(&'a str),
+}
+
+impl<'a> Ahead<'a> {
+    /// A line of the list; `None` for one that isn't understood.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let (word, path) = line.split_once(' ')?;
+        match word {
+            "load" => Some(Self::Load(path)),
+            "read" => Some(Self::Read(path)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Ahead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(path) => write!(f, "load {path}"),
+            Self::Read(path) => write!(f, "read {path}"),
+        }
+    }
+}
 
 /// Which copy of the partition table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use crate::pick::{Disk, gpt_used, layout, next_partition_name, partitions};
 use crate::root::{self, ETC_UPPER, SYSROOT};
 use crate::scan::{add_missing_partitions, device_node, partition_device, partition_name, wait_for_disk};
 use crate::verity::{START, Tree};
-use crate::{dm, modules, tell};
+use crate::{ahead, dm, modules, state, tell};
 
 /// The name of the verified device, as systemd's own generators call it.
 const DEVICE_NAME: &str = "root";
@@ -54,12 +54,17 @@ pub fn open_root() -> Result<(), BootError> {
     root::name_device(DEVICE_NAME, &device)?;
     root::mount_root(&device)?;
 
-    load_overlay()?;
-    root::prepare_etc()?;
     let (state, node) = match layout.state {
         Some(partition) => (partition.guid, partition_device(&disk, partition)?.node),
         None => (announce_state()?, device_node(&next_partition_name(&disk))),
     };
+    thread::scope(|scope| {
+        if layout.state.is_some() {
+            scope.spawn(|| state::mount_if_clean(&node));
+        }
+        load_overlay()
+    })?;
+    root::prepare_etc()?;
     root::link(tell::DISK_LINK, &device_node(&disk.name))?;
     root::link(tell::STATE_LINK, &node)?;
     root::write_file(&format!("{ETC_UPPER}/machine-id"), &format!("{}\n", MachineId::of_state(state)), 0o444)?;
@@ -75,6 +80,7 @@ pub fn open_root() -> Result<(), BootError> {
     };
     root::write_file(tell::UDEV_RULES, &tell::udev_rules(&facts), 0o644)?;
     root::enter()?;
+    ahead::start();
     facts.switch_root_ms = milliseconds_since_start();
     let json = serde_json::to_string(&facts).map_err(std::io::Error::from).at("write", BOOT_FACTS_PATH)?;
     root::write_file(BOOT_FACTS_PATH, &json, 0o644)?;

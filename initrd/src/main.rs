@@ -2,9 +2,10 @@
 //!
 //! It loads the modules it is given, finds the disk that the firmware booted from and on it the root and its hash tree,
 //! which the kernel command line names by `roothash=`, has the kernel verify every block, puts `/etc` under an overlay
-//! in memory, settles the machine id, leaves its findings in `/run`, and becomes the root's init. Whatever fails is one
-//! line on the consoles and a restart.
+//! in memory, mounts a clean state partition, settles the machine id, leaves its findings in `/run`, and becomes the root's
+//! init. Whatever fails is one line on the consoles and a restart.
 
+mod ahead;
 mod boot;
 mod cmdline;
 mod dm;
@@ -17,6 +18,7 @@ mod modules;
 mod pick;
 mod root;
 mod scan;
+mod state;
 mod sys;
 mod tell;
 mod verity;
@@ -30,6 +32,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
+        if std::env::args_os().nth(1).is_some_and(|argument| argument == ahead::ARGUMENT) {
+            return ahead::work();
+        }
         // It mounts over folders and restarts the machine when it fails: no program to try out in a shell.
         let _ = std::io::stderr().write_all(b"slipway-initrd: runs as process 1 of an initrd only\n");
         return ExitCode::from(2);

@@ -1,12 +1,13 @@
 # Boots a disk in QEMU and takes its times from the host's side. Sourced by scripts/bench.sh.
 
 # The marker is written by a unit that both images are handed from outside, as credentials: neither has anything of the benchmark in it.
-# It starts when docker.service says that it is ready, and writes to the second serial port: a login prompt that starts on the
+# It starts when docker.service says that it is ready, whatever else is still starting, and writes to the second serial port: a login prompt that starts on the
 # first one hangs up on who writes there. What it reads after that costs nothing that is counted.
 write_credentials() {
     cat >"$work/unit" <<'UNIT'
 [Unit]
 Description=Benchmark marker
+DefaultDependencies=no
 Requires=docker.service
 After=docker.service
 ConditionPathExists=!/etc/initrd-release

@@ -2,6 +2,7 @@
 //! additions, pruning, and the checks that find what is broken.
 
 pub mod accounts;
+mod ahead;
 pub mod apply;
 pub mod closure;
 pub mod container;
@@ -131,9 +132,10 @@ pub fn compose(inputs: &Inputs<'_>) -> Result<Composition, ComposeError> {
     apply::apply(&mut stage.tree, inputs, &stage.accounts)?;
     let kernel = kernel::install(&mut stage.tree, &inputs.recipe.kernel)?;
     effects::run(&mut stage)?;
-    let (mut tree, mut pruned, notes) = stage.finish();
+    let (mut tree, mut pruned, mut notes) = stage.finish();
     pruned.extend(prune::prune(&mut tree, &inputs.recipe.prune)?);
     pruned.sort();
+    notes.extend(ahead::install(&mut tree, &kernel, &inputs.recipe.boot.read_ahead)?);
     Ok(Composition { tree, kernel, pruned, notes })
 }
 

@@ -16,7 +16,7 @@ use super::nearest::nearest;
 use super::source::Sources;
 
 /// Lists that are added to what is inherited.
-const ADDED: [&str; 11] = [
+const ADDED: [&str; 13] = [
     "packages.add",
     "packages.drop",
     "packages.debs",
@@ -24,7 +24,9 @@ const ADDED: [&str; 11] = [
     "prune.keep",
     "kernel.modules",
     "kernel.initrd-modules",
+    "kernel.load-ahead",
     "kernel.command-line",
+    "boot.read-ahead",
     "units.enable",
     "units.disable",
     "units.mask",

@@ -137,6 +137,8 @@ pub struct KernelSection {
     pub modules: Vec<String>,
     /// `initrd-modules`: names, loaded in this order by the initrd, dependencies first.
     pub initrd_modules: Vec<String>,
+    /// `load-ahead`: names, loaded in this order while the init starts, dependencies first.
+    pub load_ahead: Vec<String>,
     /// `command-line`: appended to `roothash=…`.
     pub command_line: Vec<String>,
 }
@@ -148,6 +150,9 @@ pub struct BootSection {
     pub package: String,
     /// `timeout`: seconds the boot menu shows. Default 0.
     pub timeout: u32,
+    /// `read-ahead`: files that are read into memory while the init starts.
+    #[serde(serialize_with = "as_texts")]
+    pub read_ahead: Vec<TreePath>,
 }
 
 /// Owner and mode of something the recipe makes.
@@ -353,4 +358,8 @@ pub struct UpdateSection {
 
 fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn as_texts<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(T::to_string))
 }

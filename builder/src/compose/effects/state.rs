@@ -35,12 +35,14 @@ ExecStartPre=-/usr/sbin/modprobe loop
 ExecStart=/usr/bin/systemd-repart --dry-run=no /run/slipway/disk
 ";
 
+/// Not where the initrd has mounted it: that is what it does with one that was unmounted in good order.
 /// `systemd-fsck@.service` would wait until udev has gone through all devices, and start three programs, one by the other.
 /// e2fsck says 1 when it has mended something. xfs and btrfs have no such check: they recover when they are mounted.
 const CHECK_UNIT: &str = "\
 [Unit]
 Description=Check the state partition
 DefaultDependencies=no
+ConditionPathIsMountPoint=!/var
 After=slipway-state.service
 Before=var.mount local-fs-pre.target shutdown.target
 Conflicts=shutdown.target

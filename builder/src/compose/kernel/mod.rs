@@ -24,6 +24,8 @@ pub struct Kernel {
     pub vmlinuz: Content,
     /// What the initrd loads, in this order.
     pub initrd_modules: Vec<InitrdModule>,
+    /// The files of what is loaded while the init starts, in this order.
+    pub load_ahead: Vec<TreePath>,
 }
 
 /// A module that the initrd loads.
@@ -118,10 +120,12 @@ pub fn install(tree: &mut RootTree, section: &KernelSection) -> Result<Kernel, K
         return Err(KernelError::NoModules(folder));
     }
     let set = ModuleSet::scan(tree, &folder, &release)?;
-    let wanted = section.modules.iter().chain(&section.initrd_modules);
+    let wanted = section.modules.iter().chain(&section.initrd_modules).chain(&section.load_ahead);
     let names = set.choose(wanted.map(String::as_str))?;
     let modules = set.load_closure(names)?;
     let initrd_modules = select::initrd_order(&set, &modules, &section.initrd_modules)?;
+    let ahead = select::load_order(&set, &modules, &section.load_ahead)?;
+    let load_ahead = ahead.iter().map(|module| folder.join(&module.path)).collect::<Result<_, _>>()?;
 
     let owner = set.origin();
     tree.remove_all(set.files());
@@ -138,7 +142,7 @@ pub fn install(tree: &mut RootTree, section: &KernelSection) -> Result<Kernel, K
     for (name, bytes) in index::write(&inputs)? {
         tree.insert_file(folder.join(name)?, 0o644, bytes, Origin::Effect("kernel".into()))?;
     }
-    Ok(Kernel { release, vmlinuz, initrd_modules })
+    Ok(Kernel { release, vmlinuz, initrd_modules, load_ahead })
 }
 
 fn take_image(tree: &mut RootTree) -> Result<(String, Content), KernelError> {

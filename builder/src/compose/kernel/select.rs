@@ -148,21 +148,33 @@ impl ModuleSet {
 const MAY_FAIL: [&str; 2] = ["kernel/arch/", "kernel/fs/efivarfs/"];
 
 /// `wanted` and what it needs, each once, dependencies first.
+pub(super) fn load_order<'a>(
+    set: &ModuleSet,
+    modules: &'a BTreeMap<String, Module>,
+    wanted: &[String],
+) -> Result<Vec<&'a Module>, KernelError> {
+    let mut order = Order { modules, done: Vec::new(), open: Vec::new() };
+    for text in wanted {
+        for name in set.choose(std::iter::once(text.as_str()))? {
+            order.visit(&name)?;
+        }
+    }
+    Ok(order.done.iter().filter_map(|name| modules.get(name)).collect())
+}
+
+/// The modules of the initrd, in the order of [`load_order`].
 pub(super) fn initrd_order(
     set: &ModuleSet,
     modules: &BTreeMap<String, Module>,
     wanted: &[String],
 ) -> Result<Vec<InitrdModule>, KernelError> {
-    let mut order = Order { modules, done: Vec::new(), open: Vec::new() };
+    let loads = load_order(set, modules, wanted)?;
     let mut hard: BTreeSet<String> = BTreeSet::new();
-    for text in wanted {
-        for name in set.choose(std::iter::once(text.as_str()))? {
-            order.visit(&name)?;
-            mark_hard(modules, &name, &mut hard);
-        }
+    for name in set.choose(wanted.iter().map(String::as_str))? {
+        mark_hard(modules, &name, &mut hard);
     }
-    let loads = order.done.iter().filter_map(|name| modules.get(name));
     Ok(loads
+        .into_iter()
         .map(|module| InitrdModule {
             file_name: module.file_name().to_owned(),
             content: module.content.clone(),

@@ -88,8 +88,21 @@ fn section(modules: &[&str], initrd: &[&str]) -> KernelSection {
         package: "linux".to_owned(),
         modules: owned(modules),
         initrd_modules: owned(initrd),
+        load_ahead: Vec::new(),
         command_line: Vec::new(),
     }
+}
+
+#[test]
+fn what_is_loaded_ahead_is_in_the_root_with_what_it_depends_on() {
+    let mut tree = tree();
+    let kernel =
+        install(&mut tree, &KernelSection { load_ahead: vec!["dm-verity".into()], ..section(&[], &[]) }).unwrap();
+    let names: Vec<_> = kernel.load_ahead.iter().map(TreePath::name).collect();
+    assert_eq!(names.last(), Some(&"dm-verity.ko"));
+    assert!(names.contains(&"dm-mod.ko"), "{names:?}");
+    assert!(kernel.load_ahead.iter().all(|path| tree.file(path).is_some()));
+    assert!(kernel.initrd_modules.is_empty());
 }
 
 #[test]

@@ -120,6 +120,10 @@ pub struct KernelShape {
     /// Modules that the initrd loads, in this order, each after what it depends on. Added to the inherited list.
     #[schemars(extend("default" = [], "examples" = [["virtio_blk", "ahci"]]))]
     pub initrd_modules: Texts,
+    /// Modules that are loaded while the init starts, in this order, each after what it depends on: those that a service would
+    /// otherwise wait for. Added to the inherited list.
+    #[schemars(extend("default" = [], "examples" = [["br_netfilter"]]))]
+    pub load_ahead: Texts,
     /// Words that go on the kernel's command line, after those that the builder makes (`roothash=` and the like). Added
     /// to the inherited list; for most parameters the last word wins.
     #[schemars(extend("default" = [], "examples" = [["console=ttyS0", "quiet"]]))]
@@ -137,6 +141,10 @@ pub struct BootShape {
     /// Seconds that the boot menu shows.
     #[schemars(extend("default" = 0, "examples" = [3]))]
     pub timeout: Option<u32>,
+    /// Files that are read into memory while the init starts, in this order: those of the service that the machine is for.
+    /// Added to the inherited list.
+    #[schemars(extend("default" = [], "examples" = [["/usr/sbin/dockerd"]]))]
+    pub read_ahead: Texts,
 }
 
 /// `[units]`

@@ -138,6 +138,7 @@ pub(super) fn kernel(checker: &mut Checker<'_>, shape: &KernelShape) -> KernelSe
         ),
         modules: checker.list("kernel.modules", &shape.modules, values::module),
         initrd_modules: checker.list("kernel.initrd-modules", &shape.initrd_modules, values::module_name),
+        load_ahead: checker.list("kernel.load-ahead", &shape.load_ahead, values::module_name),
         command_line: checker.list("kernel.command-line", &shape.command_line, values::kernel_word),
     }
 }
@@ -146,6 +147,7 @@ pub(super) fn boot(checker: &mut Checker<'_>, shape: &BootShape) -> BootSection 
     BootSection {
         package: checker.or_default("boot.package", &shape.package, "systemd-boot-efi", values::package_request),
         timeout: shape.timeout.unwrap_or_default(),
+        read_ahead: checker.list("boot.read-ahead", &shape.read_ahead, values::tree_path),
     }
 }
 
