@@ -2,9 +2,14 @@
 //! releases. Those that aren't ignored are the core set, part of `make test`; `make scenarios` runs all and prints a table.
 
 mod s01_four_versions_in_a_row;
+mod s04_power_cuts_while_updating;
+mod s05_torn_partition_table;
+mod s09_panic_on_boot;
 mod s12_damaged_image;
 mod s13_flipped_bit;
 mod s15_health_check_of_an_application;
+mod s16_health_flaps;
+mod s17_power_blips_during_a_trial;
 mod s18_rolled_back_version_offered_again;
 mod s27_machine_configuration;
 mod s30_copied_disk;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use slipway_qemu::{Credential, Disk, GuestError, Machine, Network, QemuError, Running};
+use slipway_tests::updates::{Edition, Host, Repository, Server};
 
 use crate::machines::{PATIENCE, copy, output};
 
@@ -76,6 +77,29 @@ fn the_document_lasts_and_edits_under_etc_do_not() {
     in_effect(&mut machine, "edge-18", "192.0.2.30");
     in_effect(&mut machine, "edge-18", "192.0.2.20");
     machine.cut_power().unwrap();
+}
+
+#[test]
+#[ignore = "three boots: `make scenarios` runs it"]
+fn it_lasts_through_an_update_and_back() {
+    let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
+    let mut repository = Repository::new("s27");
+    repository.publish(&new, &[&old]);
+    let server = Server::start(repository.folder());
+    let mut host = Host::booted("s27", &old, &server);
+    host.shell("slipway-agent config set hostname till-4 && echo drift > /etc/drift");
+    let document = host.output(&["slipway-agent", "config", "show"]);
+    assert!(document.contains("hostname = \"till-4\"") && document.contains(&server.url_in_guest()), "{document}");
+    host.update_and_restart();
+    for version in ["2", "1"] {
+        host.wait_until_runs(version);
+        assert_eq!(host.output(&["uname", "-n"]), "till-4\n");
+        assert_eq!(host.output(&["slipway-agent", "config", "show"]), document);
+        host.shell("test ! -e /etc/drift");
+        // Its answer may be cut off by the restart, which comes after the first of the two only.
+        let _ = host.try_run(&["slipway-agent", "rollback"], PATIENCE);
+    }
+    assert_eq!(host.resets(), 2);
 }
 
 fn start(disk: &Path) -> Running {
