@@ -11,6 +11,8 @@ use slipway_images::verity::RootHash;
 
 /// Where state is kept.
 const STATE: &str = "/var";
+/// Why nothing is known that lasts: the system is still starting, or could not mount it.
+pub const STATE_NOT_MOUNTED: &str = "the state partition is not mounted, or not yet";
 
 /// Why the host can't be described.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +115,7 @@ impl Host {
             problems.push("the primary partition table is damaged; the host started from the backup".to_owned());
         }
         match &self.state {
-            None => problems.push(format!("no state partition is mounted on {STATE}: what is written is lost")),
+            None => problems.push(format!("{STATE_NOT_MOUNTED}: what is written on {STATE} is lost")),
             Some(state) if !state.writable => {
                 problems.push(format!("the state partition {} is mounted read-only", state.source));
             }
@@ -123,7 +125,8 @@ impl Host {
     }
 }
 
-fn below(root: &Path, path: &str) -> PathBuf {
+/// Where an absolute path is on the host whose root is at `root`.
+pub fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
@@ -176,10 +179,10 @@ fn find_mount<'a>(mountinfo: &'a str, target: &str) -> Option<Mount<'a>> {
         let (columns, rest) = line.split_once(" - ")?;
         let mut columns = columns.split(' ');
         let at = columns.nth(4)?;
-        let options = columns.next()?;
         let mut rest = rest.split(' ');
         let (file_system, source, super_options) = (rest.next()?, rest.next()?, rest.next()?);
-        let writable = [options, super_options].iter().all(|options| options.split(',').any(|option| option == "rw"));
+        // The options of the mount itself are those of whoever looks: a service may see all of it read-only.
+        let writable = super_options.split(',').any(|option| option == "rw");
         (at == target).then_some(Mount { source, file_system, writable })
     };
     mountinfo.lines().rev().find_map(parse)
@@ -252,6 +255,10 @@ mod tests {
         let state = host.state.unwrap();
         assert_eq!((state.source.as_str(), state.file_system.as_str(), state.writable), ("/dev/vda6", "ext4", true));
         assert!(state.size > 0);
+        // As a service under `ProtectSystem=strict` sees it.
+        let protected =
+            self::host(&cmdline("ab"), Some(&facts(GptUsed::Primary)), &STATE_MOUNT.replace("/var rw", "/var ro"));
+        assert_eq!(protected.problems, [""; 0]);
     }
 
     #[test]
@@ -263,7 +270,7 @@ mod tests {
             (problems("quiet", Some(&sound), STATE_MOUNT), "the root is not verified"),
             (problems(&cmdline("ab"), None, STATE_MOUNT), "not opened by Slipway's initrd"),
             (problems(&cmdline("ab"), Some(&facts(GptUsed::Backup)), STATE_MOUNT), "started from the backup"),
-            (problems(&cmdline("ab"), Some(&sound), "1 1 0:1 / / ro - erofs /dev/dm-0 ro"), "no state partition"),
+            (problems(&cmdline("ab"), Some(&sound), "1 1 0:1 / / ro - erofs /dev/dm-0 ro"), STATE_NOT_MOUNTED),
             (problems(&cmdline("ab"), Some(&sound), &STATE_MOUNT.replace("vda6 rw", "vda6 ro")), "read-only"),
         ];
         for (problems, expected) in cases {

@@ -14,9 +14,9 @@ use slipway_trust::time::UnixTime;
 use crate::agent::{Agent, AgentError, Outcome, Surroundings};
 use crate::disk::Disk;
 use crate::disk::device::FileDevice;
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, STATE_NOT_MOUNTED};
 use crate::journal::{JOURNAL_SOCKET, News};
-use crate::ledger::{LedgerContents, LedgerFiles, UnixSeconds};
+use crate::ledger::{CopyName, LedgerContents, LedgerFiles, LedgerStore, UnixSeconds};
 use crate::machine::{Effect, Which};
 use crate::process;
 use crate::two_copies::Document as _;
@@ -34,7 +34,7 @@ const JOURNAL_BYTES: usize = 64 << 10;
 const EARLIER_BOOTS: [&str; 4] = ["-1", "-2", "-3", "-4"];
 
 /// The agent of a host.
-pub type HostAgent = Agent<FileDevice, LedgerFiles, HostSurroundings>;
+pub type HostAgent = Agent<FileDevice, HostLedger, HostSurroundings>;
 
 /// Why there can be no agent.
 #[derive(Debug, thiserror::Error)]
@@ -127,26 +127,56 @@ pub fn now() -> UnixSeconds {
 
 /// The agent of the host whose root is at `root`, for writing: the interrupted is finished.
 pub fn start(root: &Path) -> Result<(HostAgent, Outcome), OpenError> {
-    let facts = facts(root)?;
+    let (facts, ledger) = find(root)?;
     let claims = claim(root, &facts)?;
     let disk = open_disk(root, &facts, true)?;
-    Ok(Agent::start(disk, ledger(root), HostSurroundings { _claims: claims })?)
+    Ok(Agent::start(disk, ledger, HostSurroundings { _claims: claims })?)
 }
 
 /// The same for looking: nothing is written. Also gives what a start would do.
 pub fn examine(root: &Path) -> Result<(HostAgent, Vec<Effect>), OpenError> {
-    let facts = facts(root)?;
+    let (facts, ledger) = find(root)?;
     let disk = open_disk(root, &facts, false)?;
-    Ok(Agent::examine(disk, ledger(root), HostSurroundings { _claims: Vec::new() })?)
+    Ok(Agent::examine(disk, ledger, HostSurroundings { _claims: Vec::new() })?)
 }
 
-/// The ledger of the host whose root is at `root`.
-pub fn ledger(root: &Path) -> LedgerFiles {
-    LedgerFiles::new(&root.join(STATE), LedgerContents::NAME)
+/// Where the ledger of a host is.
+#[derive(Debug)]
+pub struct HostLedger {
+    files: LedgerFiles,
+    is_mounted: bool,
 }
 
-fn facts(root: &Path) -> Result<BootFacts, OpenError> {
-    Host::read(root)?.boot.ok_or(OpenError::NoFacts)
+impl HostLedger {
+    /// The ledger of this host, whose root is at `root`.
+    pub fn of(host: &Host, root: &Path) -> Self {
+        let files = LedgerFiles::new(&root.join(STATE), LedgerContents::NAME);
+        Self { files, is_mounted: host.state.is_some() }
+    }
+
+    /// Without its partition a ledger would be that of a host on which nothing has happened.
+    fn needs_state(&self) -> io::Result<()> {
+        if self.is_mounted { Ok(()) } else { Err(io::Error::other(STATE_NOT_MOUNTED)) }
+    }
+}
+
+impl LedgerStore for HostLedger {
+    fn read(&self, copy: CopyName) -> io::Result<Option<Vec<u8>>> {
+        self.needs_state()?;
+        self.files.read(copy)
+    }
+
+    fn replace(&mut self, copy: CopyName, content: &[u8]) -> io::Result<()> {
+        self.needs_state()?;
+        self.files.replace(copy, content)
+    }
+}
+
+/// What a host booted from, and its ledger.
+fn find(root: &Path) -> Result<(BootFacts, HostLedger), OpenError> {
+    let host = Host::read(root)?;
+    let ledger = HostLedger::of(&host, root);
+    Ok((host.boot.ok_or(OpenError::NoFacts)?, ledger))
 }
 
 fn open_disk(root: &Path, facts: &BootFacts, writable: bool) -> Result<Disk<FileDevice>, OpenError> {

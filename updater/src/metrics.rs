@@ -1,5 +1,7 @@
 //! Where a host stands, in the text format of Prometheus (exposition format 0.0.4).
 
+pub mod serve;
+
 use std::fmt::Write as _;
 
 use crate::host::Host;

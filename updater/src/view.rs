@@ -7,7 +7,7 @@ use slipway_images::disk::Slot;
 use slipway_images::names::{BootEntryName, BootTries, TriesLeft};
 use slipway_images::verity::RootHash;
 
-use crate::agent::{Agent, Surroundings};
+use crate::agent::{Agent, Surroundings, chain};
 use crate::disk::device::BlockDevice;
 use crate::disk::survey::{SlotFound, SurveyError, TableState};
 use crate::ledger::{LedgerContents, LedgerStore};
@@ -73,7 +73,7 @@ impl View {
         let survey = agent.survey()?;
         let (ledger, ledger_error) = match agent.ledger() {
             Ok(ledger) => (Some(ledger.clone()), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(chain(error))),
         };
         Ok(Self {
             state: agent.state(),

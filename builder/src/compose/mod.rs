@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod prune;
 pub mod scripts;
 pub mod units;
+pub mod zones;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use accounts::AccountError;
 use kernel::{Kernel, KernelError};
 use prune::{PruneError, Pruned};
 use units::UnitError;
+use zones::ZoneError;
 
 /// All that a tree is made of. Everything is read already: composing does no I/O but reading contents.
 pub struct Inputs<'a> {
@@ -113,6 +115,9 @@ pub enum ComposeError {
     /// Pruning.
     #[error(transparent)]
     Prune(#[from] PruneError),
+    /// Time zones of windows.
+    #[error(transparent)]
+    Zones(#[from] ZoneError),
     /// The tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -136,6 +141,9 @@ pub fn compose(inputs: &Inputs<'_>) -> Result<Composition, ComposeError> {
     pruned.extend(prune::prune(&mut tree, &inputs.recipe.prune)?);
     pruned.sort();
     notes.extend(ahead::install(&mut tree, &kernel, &inputs.recipe.boot.read_ahead)?);
+    if let Some(update) = &inputs.recipe.update {
+        zones::check(&tree, &update.settings.windows)?;
+    }
     Ok(Composition { tree, kernel, pruned, notes })
 }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use slipway_images::checks::{CHECKS_PATH, Check, CheckSet, ImageChecks};
 
+use crate::host::below;
+
 pub use probe::Phase;
 
 /// The pauses between two looks at the same thing: from the first, doubling, to the second. A look costs a process or a
@@ -67,7 +69,7 @@ pub struct Report {
 
 /// Reads the checks of the image that runs below `root`.
 pub fn load(root: &Path) -> Result<ImageChecks, ChecksError> {
-    let path = root.join(CHECKS_PATH.trim_start_matches('/'));
+    let path = below(root, CHECKS_PATH);
     let text = std::fs::read(&path).map_err(|source| ChecksError::Read { path: path.clone(), source })?;
     serde_json::from_slice(&text).map_err(|source| ChecksError::Parse { path, source })
 }
@@ -75,7 +77,7 @@ pub fn load(root: &Path) -> Result<ImageChecks, ChecksError> {
 /// Whether a time service has set the clock of the host whose root is at `root`, and why it is thought so. Takes no longer than
 /// `time`.
 pub fn clock_is_set(root: &Path, time: Duration) -> Result<String, String> {
-    probe::clock_is_set(&root.join(probe::SYNCHRONIZED.trim_start_matches('/')), time)
+    probe::clock_is_set(&below(root, probe::SYNCHRONIZED), time)
 }
 
 /// Runs a set of checks to its end. Calls `each` for every result as it comes, in no order.

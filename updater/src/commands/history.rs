@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use slipway_updater::host_agent;
+use slipway_updater::host::Host;
+use slipway_updater::host_agent::HostLedger;
 use slipway_updater::ledger::{Happening, Ledger, Record};
 
 use crate::exit_code::ExitCode;
@@ -19,7 +20,8 @@ pub struct Arguments {
 impl Arguments {
     /// Lists what the ledger remembers, the oldest first.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let ledger = Ledger::load(host_agent::ledger(Path::new("/"))).map_err(|(_, error)| error)?;
+        let root = Path::new("/");
+        let ledger = Ledger::load(HostLedger::of(&Host::read(root)?, root)).map_err(|(_, error)| error)?;
         let history = &ledger.contents().history;
         let mut out = std::io::stdout();
         if self.json {

@@ -7,7 +7,7 @@ use std::path::Path;
 use slipway_images::boot::GptUsed;
 use slipway_updater::agent::chain;
 use slipway_updater::config::Standing;
-use slipway_updater::host::Host;
+use slipway_updater::host::{Host, STATE_NOT_MOUNTED};
 use slipway_updater::host_agent;
 use slipway_updater::restart::{Outlook, Wait};
 use slipway_updater::update::LastCheck;
@@ -28,7 +28,10 @@ impl Arguments {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let root = Path::new("/");
         let mut host = Host::read(root)?;
-        let config = Standing::of_host(root);
+        let config = match host.state {
+            Some(_) => Standing::of_host(root),
+            None => Standing::unknown(STATE_NOT_MOUNTED),
+        };
         host.problems.extend(config.problems);
         let view = host_agent::examine(root)
             .map_err(anyhow::Error::from)

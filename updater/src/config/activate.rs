@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::MachineConfig;
 use super::runtime::{self, Files, PLACES, Part};
-use crate::process;
+use crate::{process, replace};
 
 /// What is known of the last activation of this boot.
 const LAST: &str = "run/slipway/config.json";
@@ -126,7 +126,7 @@ impl<S: System> Work<'_, S> {
             return;
         }
         let kernel = self.system.set_host_name(name);
-        let file = replace(&self.root.join("etc/hostname"), &format!("{name}\n"));
+        let file = replace::for_now(&self.root.join("etc/hostname"), format!("{name}\n").as_bytes());
         let hosts = self.hosts(name);
         if self.attempt("the host name can't be set", &kernel.and(file).and(hosts)) {
             self.last.hostname = Some(name.to_owned());
@@ -149,7 +149,7 @@ impl<S: System> Work<'_, S> {
         let own = |line: &str| line.split_whitespace().next() == Some("127.0.1.1");
         let lines =
             text.lines().map(|line| if own(line) { format!("127.0.1.1\t{names}\n") } else { format!("{line}\n") });
-        replace(&path, &lines.collect::<String>())
+        replace::for_now(&path, lines.collect::<String>().as_bytes())
     }
 
     fn time_zone(&mut self, config: &MachineConfig) {
@@ -181,7 +181,7 @@ impl<S: System> Work<'_, S> {
             if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
                 continue;
             }
-            let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace(&path, text));
+            let made = replace::for_now(&path, text.as_bytes());
             if self.attempt(&format!("can't write {}", path.display()), &made) {
                 changed.push(*part);
             }
@@ -247,8 +247,7 @@ impl<S: System> Work<'_, S> {
         self.last.failed = self.activation.failed.clone();
         let kept = serde_json::to_string(&self.last)
             .map_err(io::Error::from)
-            .and_then(|text| fs::create_dir_all(self.root.join("run/slipway")).map(|()| text))
-            .and_then(|text| replace(&self.root.join(LAST), &text));
+            .and_then(|text| replace::for_now(&self.root.join(LAST), text.as_bytes()));
         self.attempt("can't note what was done", &kept);
         self.activation
     }
@@ -260,14 +259,6 @@ impl Last {
         let text = fs::read_to_string(root.join(LAST)).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
     }
-}
-
-/// Puts a file in place, so that nobody reads half of it. It is in memory: it need not outlast a power cut.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}.new"));
-    fs::write(&new, text)?;
-    fs::rename(&new, path)
 }
 
 fn none_is_fine(error: io::Error) -> io::Result<()> {

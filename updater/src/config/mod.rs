@@ -16,7 +16,7 @@ mod standing;
 mod store;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use self::activate::{Activation, System, ThisSystem, When, activate};
 pub use self::diff::diff;
@@ -29,6 +29,7 @@ pub use self::store::{
     DOCUMENT, Effect, Entry, Folder, Found, HostFolder, InEffect, Number, Source, Store, StoreError,
 };
 pub use self::trial::{Trial, TrialError};
+use crate::host::below;
 
 /// The folder of the document and its history.
 pub const CONFIG_FOLDER: &str = "/var/lib/slipway/config";
@@ -40,8 +41,4 @@ pub const CREDENTIAL: &str = "slipway.config";
 /// The documents of the host whose root is at `root`.
 pub fn store(root: &Path) -> Result<Store<HostFolder>, StoreError> {
     Store::open(HostFolder::new(&below(root, CONFIG_FOLDER)))
-}
-
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
 }

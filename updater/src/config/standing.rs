@@ -25,13 +25,18 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Nobody knows, and why.
+    pub fn unknown(why: &str) -> Self {
+        Self { summary: format!("unknown: {why}"), problems: Vec::new() }
+    }
+
     /// The standing of the host whose root is at `root`.
     pub fn of_host(root: &Path) -> Self {
         let store = match store(root) {
             Ok(store) => store,
             Err(error) => {
                 let words = crate::agent::chain(&error);
-                return Self { summary: format!("unknown: {words}"), problems: vec![words] };
+                return Self { problems: vec![words.clone()], ..Self::unknown(&words) };
             }
         };
         let found = store.found();
@@ -80,6 +85,7 @@ mod tests {
     use slipway_trust::time::UnixTime;
 
     use super::*;
+    use crate::host::below;
 
     #[test]
     fn damage_is_told_and_so_is_what_is_left_out() {
@@ -87,7 +93,7 @@ mod tests {
         let root = root.path();
         assert_eq!(Standing::of_host(root).summary, "none: all is the image's");
         let mut store = store(root).unwrap();
-        let write = |text: &str| fs::write(root.join(CONFIG_PATH.trim_start_matches('/')), text).unwrap();
+        let write = |text: &str| fs::write(below(root, CONFIG_PATH), text).unwrap();
         store.write("hostname = \"a\"\nlocale = \"de\"\n", "", UnixTime::from_secs(0), &Known::default()).unwrap();
         let standing = Standing::of_host(root);
         assert_eq!(standing.summary, "number 1, of 1970-01-01 00:00:00 UTC");

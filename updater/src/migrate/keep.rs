@@ -22,6 +22,7 @@ use slipway_images::migration::{MIGRATIONS_STATE, MigrationName};
 
 use super::MigrateError;
 use super::journal::{Journal, Original};
+use crate::host::below;
 use crate::process;
 
 /// Bytes that must stay free on the state partition beside the copies.
@@ -43,7 +44,7 @@ pub struct Keep {
 impl Keep {
     /// That of the host whose root is at `root`.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), folder: root.join(MIGRATIONS_STATE.trim_start_matches('/')), spare: SPARE }
+        Self { root: root.to_owned(), folder: below(root, MIGRATIONS_STATE), spare: SPARE }
     }
 
     /// The folder itself, in which the journal is, too.
@@ -53,7 +54,7 @@ impl Keep {
 
     /// The path below the root.
     pub fn on_host(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
+        below(&self.root, path)
     }
 
     /// Whether anything is put by.

@@ -22,6 +22,7 @@ use slipway_images::version::Version;
 pub use self::journal::{Journal, Original, Progress, Step, Way};
 pub use self::run::{Migrations, Outcome};
 use crate::disk::survey::Survey;
+use crate::host::below;
 use crate::process::ProcessError;
 use crate::two_copies::CopiesError;
 
@@ -132,7 +133,7 @@ impl Boot {
 
 /// Reads the migrations of the image that runs below `root`.
 pub fn load(root: &Path) -> Result<ImageMigrations, MigrateError> {
-    let path = root.join(MIGRATIONS_PATH.trim_start_matches('/'));
+    let path = below(root, MIGRATIONS_PATH);
     match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|source| MigrateError::Declaration { path, source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ImageMigrations::default()),

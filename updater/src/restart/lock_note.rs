@@ -11,8 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::fleet_lock::LockPlace;
-use crate::lasting;
 use crate::ledger::UnixSeconds;
+use crate::replace;
 
 /// Where it is.
 pub const LOCK_NOTE_PATH: &str = "var/lib/slipway/fleet-lock.json";
@@ -103,7 +103,7 @@ impl LockNote {
 
     /// Writes it, to last.
     pub fn keep(&self, root: &Path) -> io::Result<()> {
-        lasting::replace(&root.join(LOCK_NOTE_PATH), &serde_json::to_vec(self)?)
+        replace::durably(&root.join(LOCK_NOTE_PATH), &serde_json::to_vec(self)?)
     }
 
     /// The claim of a lock.

@@ -13,6 +13,8 @@ use slipway_images::calendar::Moment;
 use slipway_images::window::{Weekday, Window, ZoneName};
 use tz::TimeZone;
 
+use crate::host::below;
+
 /// The largest file of a zone has 4 KiB.
 const ZONE_MAX: u64 = 64 << 10;
 const DAY: i64 = 86_400;
@@ -97,7 +99,7 @@ impl Zone {
         if zone.is_utc() {
             return Ok(Self(None));
         }
-        let path = root.join(zone.path().trim_start_matches('/'));
+        let path = below(root, &zone.path());
         let mut bytes = Vec::new();
         if let Err(source) = File::open(&path).and_then(|file| file.take(ZONE_MAX).read_to_end(&mut bytes)) {
             return Err(ZoneError::Unknown { window: window.to_string(), zone: zone.clone(), path, source });

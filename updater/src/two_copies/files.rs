@@ -1,10 +1,11 @@
 //! The two copies as files in a folder of the state partition.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{CopyName, CopyStore, MAX_BYTES};
+use crate::replace;
 
 /// `NAME-a` and `NAME-b` in a folder.
 #[derive(Clone, Debug)]
@@ -37,13 +38,6 @@ impl CopyStore for CopyFiles {
     }
 
     fn replace(&mut self, copy: CopyName, content: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let (path, new) = (self.path(copy), self.folder.join(format!(".{}-{copy}.new", self.name)));
-        let mut file = File::create(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(new, path)?;
-        // The name is in the folder, and lasts only when that is on the disk too.
-        File::open(&self.folder)?.sync_all()
+        replace::durably(&self.path(copy), content)
     }
 }

@@ -173,15 +173,6 @@ impl<S: CopyStore, C: Document> TwoCopies<S, C> {
         (self.contents, self.generation, self.newest) = (contents, generation, copy);
         Ok(())
     }
-
-    /// Begins a new document over one that is lost: an operator has decided so. What it said is forgotten.
-    pub fn forget_and_begin_anew(mut store: S) -> Result<Self, CopiesError> {
-        let bytes = encode(1, &C::default())?;
-        for copy in [CopyName::A, CopyName::B] {
-            store.replace(copy, &bytes).map_err(|source| CopiesError::Write { of: C::NAME, copy, source })?;
-        }
-        Self::load(store).map_err(|(_, error)| error)
-    }
 }
 
 impl<C> CopyState<C> {

@@ -5,7 +5,7 @@
 //! that signed metadata names: damage to it costs a download, nothing else. Documents are capped at [`DOCUMENT_MAX`] bytes.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use slipway_images::names::{ImageId, PartitionLabel};
@@ -20,6 +20,7 @@ use slipway_trust::tuf::{
 use thiserror::Error;
 
 use crate::net::{self, FolderTransport, HttpTransport};
+use crate::replace;
 use crate::source::Place;
 
 /// Where trusted metadata is kept.
@@ -175,7 +176,7 @@ impl Catalog {
         let mut bytes = Vec::new();
         self.repository.download(&target, &mut bytes).map_err(failed)?;
         // It is for the next time only: what can't be kept is fetched again.
-        let _ = keep(&self.documents, &kept, &bytes);
+        let _ = replace::for_now(&kept, &bytes);
         Ok(bytes)
     }
 }
@@ -191,14 +192,6 @@ fn begin(folder: &Path, anchor: &Path) -> Result<(), CatalogError> {
     VerifiedRoot::anchor(&bytes).map_err(|source| CatalogError::BadRoot { path: anchor.to_owned(), source })?;
     DirStore::create(folder, &bytes)?;
     Ok(())
-}
-
-fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let new = path.with_added_extension("new");
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    fs::rename(&new, path)
 }
 
 /// Files of a repository in one place.

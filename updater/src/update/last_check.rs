@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Check;
 use crate::ledger::UnixSeconds;
+use crate::replace;
 use crate::restart::{Urgency, Wait};
 
 /// Where it is kept.
@@ -80,12 +81,6 @@ impl LastCheck {
 
     /// Keeps it.
     pub fn keep(&self, root: &Path) -> io::Result<()> {
-        let path = root.join(LAST_CHECK_PATH);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let new = path.with_added_extension("new");
-        fs::write(&new, serde_json::to_vec(self)?)?;
-        fs::rename(new, path)
+        replace::for_now(&root.join(LAST_CHECK_PATH), &serde_json::to_vec(self)?)
     }
 }

@@ -29,6 +29,7 @@ pub use self::pass::{PassError, Passed, Then, look, proceed};
 pub use self::settings::{FleetLock, MachineFleetLock, MachineSettings, Settings, SettingsError};
 use crate::agent::{Agent, AgentError, Surroundings};
 use crate::disk::device::BlockDevice;
+use crate::host::below;
 use crate::ledger::LedgerStore;
 use crate::machine::Refused;
 use crate::net::Client;
@@ -112,7 +113,7 @@ impl Updater {
     ) -> Result<Check, UpdateError> {
         let ledger = agent.ledger().map_err(|_| AgentError::from(Refused::Stuck))?;
         let survey = agent.survey().map_err(AgentError::from)?;
-        let anchor = self.root.join(TRUSTED_ROOT_PATH.trim_start_matches('/'));
+        let anchor = below(&self.root, TRUSTED_ROOT_PATH);
         let clock = Clock::new(UnixTime::from_secs(agent.now().0), built(&self.root));
         let mut catalog = Catalog::refresh(&self.root, &anchor, &self.places, &self.client, clock)?;
         let channel = catalog.channel(survey.running_label.id(), &self.settings.channel)?;

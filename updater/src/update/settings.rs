@@ -28,6 +28,7 @@ use slipway_images::window::{WINDOWS_MAX, Window};
 use thiserror::Error;
 
 use crate::config::{self, CONFIG_PATH, StoreError};
+use crate::host::below;
 use crate::net::{BaseUrl, UrlError};
 
 /// Why there are no settings.
@@ -197,10 +198,6 @@ fn fleet_lock(
         group: machine.group.unwrap_or(group),
         without_server_after: machine.without_server_after.or(patience),
     }))
-}
-
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
 }
 
 fn read(path: &Path) -> Result<Option<String>, SettingsError> {

@@ -11,6 +11,7 @@ mod containers;
 mod docker;
 mod enablement;
 mod identity;
+mod metrics;
 mod migrations;
 mod network;
 mod nsswitch;
@@ -56,6 +57,7 @@ const EFFECTS: &[Effect] = &[
     ("config", config::apply),
     ("trial", trial::apply),
     ("update", update::apply),
+    ("metrics", metrics::apply),
     ("containers", containers::apply),
     ("migrations", migrations::apply),
     ("systemd", systemd::apply),

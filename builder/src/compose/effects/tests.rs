@@ -288,6 +288,59 @@ fn a_container_is_loaded_by_a_unit_and_run_by_another_if_it_is_to_run() {
     assert!(unit.contains("--input /usr/share/slipway/containers/web.tar"), "{unit}");
 }
 
+#[test]
+fn a_window_by_a_zone_that_the_image_lacks_stops_the_build() {
+    let settings = slipway_images::update::UpdateSettings {
+        urls: vec!["https://updates.example.com/web/".to_owned()],
+        channel: slipway_images::release::ChannelName::new("stable").unwrap(),
+        every: std::time::Duration::from_hours(1),
+        restart: true,
+        windows: vec!["02:00-04:00 Europe/Berlin".parse().unwrap()],
+        stage: slipway_images::update::StageWhen::AnyTime,
+        fleet_lock: None,
+    };
+    let root = std::path::PathBuf::from("/keys/root.json");
+    let recipe = Recipe { update: Some(crate::recipe::UpdateSection { settings, root: root.clone() }), ..recipe() };
+    let composed = |packages: &[Package]| {
+        let lock = pinned(&recipe, packages);
+        let local_files = [(root.clone(), Content::from_bytes(*b"{}"))].into();
+        compose(&crate::compose::Inputs { local_files, ..inputs(&recipe, &lock, packages) })
+    };
+    let mut packages = packages();
+    let error = composed(&packages).unwrap_err().to_string();
+    assert!(error.contains("`02:00-04:00 Europe/Berlin`") && error.contains("add tzdata"), "{error}");
+    packages.push(package("tzdata", &[("/usr/share/zoneinfo/Europe/Berlin", "TZif2")]));
+    composed(&packages).unwrap();
+}
+
+#[test]
+fn metrics_are_on_a_socket_and_nothing_runs_for_them() {
+    let units = "/usr/lib/systemd/system";
+    let tree = composed(&recipe(), &packages()).unwrap().tree;
+    assert_eq!(wanted_by(&tree, "slipway-metrics.socket"), ["sockets.target"]);
+    assert_eq!(wanted_by(&tree, "slipway-metrics@.service"), [""; 0]);
+    let has = |unit: &str, lines: &[&str]| {
+        let text = text(&tree, &format!("{units}/{unit}"));
+        for line in lines {
+            assert!(text.lines().any(|known| known == *line), "{line}\n{text}");
+        }
+    };
+    let socket = ["ListenStream=/run/slipway/metrics.sock", "Accept=yes", "SocketMode=0666", "MaxConnections=16"];
+    has("slipway-metrics.socket", &socket);
+    let service = [
+        "ExecStart=-/usr/bin/slipway-agent metrics --serve",
+        "StandardInput=socket",
+        "CollectMode=inactive-or-failed",
+        "CapabilityBoundingSet=",
+        "DeviceAllow=block-* r",
+        "DevicePolicy=closed",
+        "PrivateNetwork=yes",
+        "ProtectSystem=strict",
+    ];
+    has("slipway-metrics@.service", &service);
+    has("slipway-update.service", &["DeviceAllow=block-* rw", "ProtectSystem=strict", "CapabilityBoundingSet="]);
+}
+
 fn program(path: &str) -> FileEntry {
     let ownership = Ownership { owner: "root".to_owned(), group: "root".to_owned(), mode: 0o755 };
     FileEntry { path: self::path(path), source: FileSource::Inline("#!/bin/sh\n".to_owned()), ownership }

@@ -32,9 +32,14 @@ CPUWeight=20
 MemoryMax=128M
 ReadWritePaths=/var/lib/slipway /run/slipway
 StateDirectory=slipway
+DeviceAllow=block-* rw
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+";
+
+/// What no service of the agent may do.
+pub(super) const SANDBOX: &str = "\
 CapabilityBoundingSet=
 DevicePolicy=closed
-DeviceAllow=block-* rw
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 NoNewPrivileges=yes
@@ -47,7 +52,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectSystem=strict
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -68,7 +72,7 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
         stage.file(UPDATE_PATH, 0o644, text + "\n")?;
         stage.content(TRUSTED_ROOT_PATH, 0o644, root)?;
     }
-    stage.unit("slipway-update.service", SERVICE, &[])?;
+    stage.unit("slipway-update.service", &format!("{SERVICE}{SANDBOX}"), &[])?;
     let every = every.as_secs();
     let timer = format!(
         "[Unit]\nDescription=Look for a new version from time to time\n\n\

@@ -1,0 +1,71 @@
+//! The agent on a host as the system shows it: its files, its mounts, the device of its disk.
+
+use std::fs;
+use std::path::Path;
+
+use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts, BootPartitions, GptUsed};
+use slipway_images::disk::Slot;
+use slipway_updater::host::{Host, STATE_NOT_MOUNTED};
+use slipway_updater::host_agent::{HostLedger, examine};
+use slipway_updater::ledger::{Happening, Ledger, UnixSeconds};
+use slipway_updater::machine::{State, Stuck};
+use slipway_updater::view::View;
+
+use crate::level_p::world::{Release, factory};
+
+const ROOT: &str = "21 1 254:0 / / ro - erofs /dev/dm-0 ro\n";
+const STATE: &str = "30 21 254:6 / /var rw - ext4 /dev/vda6 rw\n";
+
+fn host(root: &Path) -> Host {
+    Host::read(root).unwrap()
+}
+
+#[test]
+fn a_host_whose_state_is_not_mounted_is_none_on_which_nothing_has_happened() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let write = |path: &str, bytes: &[u8]| {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let release = Release::new(1);
+    let disk = factory(&release);
+    let mut bytes = vec![0; usize::try_from(crate::level_p::world::SIZES.disk).unwrap()];
+    disk.read(&mut bytes, 0).unwrap();
+    write("dev/vda", &bytes);
+    let facts = BootFacts {
+        disk: "vda".into(),
+        slot: Slot::A,
+        root_hash: release.hash(),
+        root_partition: 2,
+        partitions: BootPartitions::default(),
+        gpt_used: GptUsed::Primary,
+        initrd_started_ms: 1,
+        switch_root_ms: 2,
+    };
+    write(BOOT_FACTS_PATH, &serde_json::to_vec(&facts).unwrap());
+    write("etc/os-release", b"IMAGE_ID=edge-web\nIMAGE_VERSION=2026.11.1\n");
+    write("proc/cmdline", format!("roothash={}\n", release.hash()).as_bytes());
+    let mounts = |text: &str| write("proc/self/mountinfo", text.as_bytes());
+
+    mounts(&format!("{ROOT}{STATE}"));
+    let mut ledger = Ledger::load(HostLedger::of(&host(root), root)).unwrap();
+    ledger.change(|contents| contents.note(UnixSeconds(1), Happening::Failed, "edge-web_2026.11.2", "web")).unwrap();
+    let (agent, pending) = examine(root).unwrap();
+    let view = View::of(&agent, &pending).unwrap();
+    assert_eq!((view.state, view.ledger.unwrap().history.len()), (State::Idle { fallback: false }, 1));
+
+    mounts(ROOT);
+    assert!(host(root).problems[0].starts_with(STATE_NOT_MOUNTED), "{:?}", host(root).problems);
+    let (agent, pending) = examine(root).unwrap();
+    let view = View::of(&agent, &pending).unwrap();
+    assert_eq!((view.state, &view.ledger), (State::Stuck { why: Stuck::NoLedger }, &None));
+    let told = view.explain();
+    assert!(told.starts_with("the ledger can't be read: what failed here is not known"), "{told}");
+    assert!(told.contains(&format!("  ledger  can't read copy a of the ledger: {STATE_NOT_MOUNTED}\n")), "{told}");
+    assert!(told.contains("  runs    slot a: edge-web_2026.11.1, found good\n"), "{told}");
+    // Nor is anything written where the partition is to be mounted.
+    let (store, _) = Ledger::load(HostLedger::of(&host(root), root)).unwrap_err();
+    assert!(Ledger::load(store).is_err());
+}
