@@ -12,7 +12,7 @@ pub(super) fn install(tree: &mut RootTree, kernel: &Kernel, read: &[TreePath]) -
     let (files, absent): (Vec<&TreePath>, Vec<_>) = read.iter().partition(is_file);
     let loads = kernel.load_ahead.iter().map(|path| Ahead::Load(path.as_str()));
     let reads = files.into_iter().map(|path| Ahead::Read(path.as_str()));
-    let list: String = loads.chain(reads).map(|item| format!("{item}\n")).collect();
+    let list: String = loads.chain(reads).flat_map(|item| [item.to_string(), "\n".to_owned()]).collect();
     let notes = absent.iter().map(|path| format!("`boot.read-ahead` names `{path}`, which is no file of the root"));
     let notes = notes.collect();
     if !list.is_empty() {
