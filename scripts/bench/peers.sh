@@ -150,8 +150,15 @@ part_mkosi() {
     [ -z "$uki" ] || as_root stat -L -c %s "$uki" >"$(value mkosi-uki-bytes)"
 }
 
+# Its own list of sources has the archive of debugging symbols, which a mirror needn't have. Without ukify the image boots the kernel and
+# its initrd as they are.
 run_mkosi() { # FOLDER
-    as_root mkosi --directory="$1" --force --distribution=debian --release="$peer_release" --mirror="$(mirror_of debian)" \
+    local sources=$1/apt/etc/apt/sources.list.d uki=yes
+    as_root mkdir -p "$sources"
+    peer_sources | as_root tee "$sources/peer.list" >/dev/null
+    as_root touch "$sources/mkosi.sources"
+    command -v ukify >/dev/null || uki=no
+    as_root mkosi --directory="$1" --package-manager-tree="$1/apt" --unified-kernel-images=$uki --force --distribution=debian --release="$peer_release" --mirror="$(mirror_of debian)" \
         --architecture=x86-64 --bootable=yes --format=disk --with-recommends=no --package-cache-dir="$1/cache" \
         --package="$(peer_packages),systemd-boot" --output-dir="$1/out" build
 }

@@ -16,6 +16,7 @@ pub struct Edition {
     version: String,
     units: Vec<String>,
     more: String,
+    locked_anew: bool,
 }
 
 /// A built version.
@@ -39,7 +40,8 @@ impl Build {
 impl Edition {
     /// A version in which nothing else is different.
     pub fn new(version: &str) -> Self {
-        Self { base: "minimal".to_owned(), version: version.to_owned(), units: Vec::new(), more: String::new() }
+        let base = "minimal".to_owned();
+        Self { base, version: version.to_owned(), units: Vec::new(), more: String::new(), locked_anew: false }
     }
 
     /// The same of another recipe in `recipes/`.
@@ -54,6 +56,12 @@ impl Edition {
         self.more.push_str(more);
         self.more.push('\n');
         self
+    }
+
+    /// With the packages that are the newest of its suites now, not those of the recipe's lock.
+    #[must_use]
+    pub fn locked_anew(self) -> Self {
+        Self { locked_anew: true, ..self }
     }
 
     /// With a text file.
@@ -82,7 +90,6 @@ impl Edition {
         fs::create_dir_all(&recipes).unwrap();
         let from = lock.parent().expect("a lock lies in a folder");
         copy_folder(from, &recipes);
-        fs::copy(&lock, recipe.with_extension("lock")).unwrap();
         let text = format!(
             "extends = \"{}.toml\"\n\n[image]\nversion = \"{}\"\n\n\
              [update]\nurls = [\"http://updates.invalid/\"]\nroot = \"../keys/1.root.json\"\n\n\
@@ -91,6 +98,11 @@ impl Edition {
         );
         keys();
         fs::write(&recipe, text).unwrap();
+        if self.locked_anew {
+            let _ = Outcome::of(slipway().args(["--json", "lock"]).arg(&recipe)).succeeded();
+        } else {
+            fs::copy(&lock, recipe.with_extension("lock")).unwrap();
+        }
         let built = Outcome::of(&mut build(&place.join("builds"), &recipe)).succeeded();
         let label = format!("{}_{}", self.base, self.version);
         Build { version: self.version.clone(), label, folder: folder_of(&built) }
