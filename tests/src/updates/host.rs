@@ -19,6 +19,9 @@ pub const PATIENCE: Duration = Duration::from_mins(8);
 /// The timer would come in the midst of a scenario; the service that it starts is started by the scenario.
 const NO_TIMER: &str = "[Timer]\nOnBootSec=\nOnBootSec=12h\n";
 
+/// Ends when there is a default route.
+const HAS_ROUTE: &str = r"until [[ $(</proc/net/route) == *$'\t'00000000$'\t'* ]]; do sleep 0.2; done";
+
 /// A machine that updates itself from a repository.
 pub struct Host {
     name: String,
@@ -231,6 +234,8 @@ impl Host {
         if awaited.is_none_or(|awaited| version == awaited) {
             // Whatever the state is called, the boot is done then, and a version on trial is kept.
             self.try_run(&["systemctl", "is-system-running", "--wait"], PATIENCE)?;
+            // No service waits for an address, and an update by hand needs one.
+            self.try_run(&["/bin/bash", "-c", HAS_ROUTE], PATIENCE)?;
         }
         Ok(version)
     }
