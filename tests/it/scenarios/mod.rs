@@ -13,6 +13,7 @@ mod s16_health_flaps;
 mod s17_power_blips_during_a_trial;
 mod s18_rolled_back_version_offered_again;
 mod s19_both_slots_bad;
+mod s26_downgrade;
 mod s27_machine_configuration;
 mod s28_state_of_a_newer_version;
 mod s30_copied_disk;
