@@ -1,0 +1,39 @@
+//! A new version hangs while it boots, all of it in one case, the init system in the other: the hardware watchdog restarts the machine,
+//! its tries are used up, and the old version runs again.
+
+use slipway_tests::updates::{Edition, Host, Repository, Server};
+
+#[test]
+#[ignore = "waits for a watchdog three times: `make scenarios` runs it"]
+fn all_processors_are_taken() {
+    // By something that nothing may interrupt, the init system least of all.
+    let line = "echo -1 > /proc/sys/kernel/sched_rt_runtime_us; \
+        for cpu in /sys/devices/system/cpu/cpu[0-9]*; do taskset -c ${cpu##*cpu} chrt -f 99 bash -c 'while :; do :; done' & done; wait";
+    hangs("s10-processors", "2.spins", line);
+}
+
+#[test]
+#[ignore = "waits for a watchdog three times: `make scenarios` runs it"]
+fn the_init_system_is_frozen() {
+    // With this signal, systemd dumps core in a child and freezes: it feeds nobody any more.
+    hangs("s10-init", "2.freezes", "kill -SEGV 1");
+}
+
+fn hangs(name: &str, version: &str, line: &str) {
+    let old = Edition::new("1").build();
+    let service = "DefaultDependencies=no\nAfter=sysinit.target\nBefore=basic.target";
+    let new = Edition::new(version).with_service("hang", line, "basic.target", service).build();
+    let mut repository = Repository::new(name);
+    repository.publish(&new, &[&old]);
+    let server = Server::start(repository.folder());
+    let mut host = Host::new(name, &old, &server).with_watchdog();
+    host.start();
+    host.wait_until_runs("1");
+    host.update_and_restart();
+    host.wait_until_runs("1");
+    let fired = host.machine().events().iter().filter(|event| event.name == "WATCHDOG").count();
+    println!("{name}: the watchdog fired {fired} times");
+    assert_eq!(fired, 3);
+    let said = host.pass();
+    assert!(said.contains(&format!("{version} failed here: it did not come up in any of its tries")), "{said}");
+}
