@@ -37,19 +37,24 @@ pub struct Server {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
+/// Answers whoever connects, each in a thread of its own, until the test ends.
+pub(crate) fn answer_all(listener: TcpListener, answer: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            // A client may go away in the middle.
+            thread::spawn(move || answer(stream).ok());
+        }
+    });
+}
+
 impl Server {
     /// A server that has nothing.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self { address: listener.local_addr().unwrap(), files: Arc::default(), asked: Arc::default() };
         let serving = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                // A client may go away in the middle.
-                thread::spawn(move || serving.answer(stream).ok());
-            }
-        });
+        answer_all(listener, move |stream| serving.answer(stream));
         server
     }
 

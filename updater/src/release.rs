@@ -147,21 +147,19 @@ pub enum Refusal {
         seconds: u64,
     },
     /// It doesn't fit.
-    #[error("the {part} of {label} takes {size} bytes, and there is room for {room} {}", place_of(part))]
+    #[error("the {part} of {label} takes {size} bytes, and there is room for {room} {place}")]
     TooLarge {
         /// What is offered.
         label: String,
         /// `root`, `hash tree` or `kernel image`.
         part: String,
+        /// Where it would go, in words.
+        place: String,
         /// Bytes it takes.
         size: u64,
         /// Bytes there are.
         room: u64,
     },
-}
-
-fn place_of(part: &str) -> &'static str {
-    if part == "kernel image" { "on the ESP" } else { "in its partition" }
 }
 
 /// Decides whether a release may be installed on a host, from what is on its disk and in its ledger.
@@ -209,13 +207,13 @@ pub fn admit(
         return Err(Refusal::Armed(text()));
     }
     let fits = [
-        ("root", target.root_size, other.root.size),
-        ("hash tree", target.tree_size, other.verity.size),
+        ("root", "in its partition", target.root_size, other.root.size),
+        ("hash tree", "in its partition", target.tree_size, other.verity.size),
         // The other slot's kernel image goes before the new one comes.
-        ("kernel image", target.kernel_size, survey.esp_room.saturating_add(other.kernel_size)),
+        ("kernel image", "on the ESP", target.kernel_size, survey.esp_room.saturating_add(other.kernel_size)),
     ];
-    if let Some((part, size, room)) = fits.into_iter().find(|(_, size, room)| size > room) {
-        return Err(Refusal::TooLarge { label: text(), part: part.to_owned(), size, room });
+    if let Some((part, place, size, room)) = fits.into_iter().find(|(_, _, size, room)| size > room) {
+        return Err(Refusal::TooLarge { label: text(), part: part.to_owned(), place: place.to_owned(), size, room });
     }
     Ok(AdmittedRelease { target: target.clone() })
 }

@@ -51,8 +51,13 @@ fn each_boots_and_is_kept_and_the_esp_does_not_fill_up() {
         assert_eq!((&status["other"]["entry"], &status["other"]["standing"]), (&name(old).into(), &"good".into()));
         assert_eq!(status["ledger"]["floor"], new.version);
         assert_eq!(host.problems(), [""; 0]);
+        assert!(!host.state_was_checked(), "the initrd mounts a /var that was left in good order");
     }
     assert_eq!(host.resets(), 3, "no version needed a second try");
+    host.cut_power();
+    host.start();
+    host.wait_until_runs("4");
+    assert!(host.state_was_checked(), "a /var that a power cut left isn't the initrd's to mount");
     host.power_off();
     let esp = host.esp();
     assert_eq!(esp.entries(), ["minimal_3.efi", "minimal_4.efi"]);

@@ -2,7 +2,7 @@
 //! somebody's temporary file. It is mended, what isn't ours stays, and the update goes on.
 
 use slipway_tests::program::oracle;
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s06";
 
@@ -10,10 +10,7 @@ const NAME: &str = "s06";
 #[ignore = "two boots: `make scenarios` runs it"]
 fn it_is_mended_and_the_update_goes_on() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     host.power_off();
     let esp = host.esp();
     let junk = vec![0x55; 3 << 20];

@@ -1,7 +1,7 @@
-//! There is no room on the ESP, or somebody has mounted it read-only: the update ends with an error that says so, leaves nothing behind, and what
-//! runs is untouched. When that is over, the update works.
+//! There is no room on the ESP, or somebody has mounted it read-only: the update ends with an error that says so, leaves nothing
+//! behind, and what runs is untouched. When that is over, the update works.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s07";
 
@@ -9,10 +9,7 @@ const NAME: &str = "s07";
 #[ignore = "three boots: `make scenarios` runs it"]
 fn the_error_says_so_and_nothing_is_left_behind() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     host.power_off();
     let esp = host.esp();
     // All but 4 MiB, in two files: nothing of ours.

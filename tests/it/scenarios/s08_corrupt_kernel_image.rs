@@ -1,7 +1,7 @@
 //! The kernel image of a new version is damaged on the ESP before its first boot: in its head, so that the firmware refuses it, and in
 //! its middle, so that it starts and goes wrong. The old version runs again.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 #[test]
 #[ignore = "boots with tries: `make scenarios` runs it"]
@@ -20,10 +20,7 @@ fn in_its_middle() {
 
 fn damaged(name: &str, damage: impl FnOnce(&mut [u8])) {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(name);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(name, &old, &server);
+    let (mut host, ..) = Host::offered(name, &old, &new);
     let _ = host.output(&["slipway-agent", "update", "--no-restart"]);
     host.power_off();
     let esp = host.esp();

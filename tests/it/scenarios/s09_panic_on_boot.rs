@@ -1,7 +1,7 @@
 //! The kernel of a new version panics while it boots: its tries are used up, and the old version runs again, knows that the new one
 //! did not come up, and doesn't take it again.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s09";
 
@@ -18,10 +18,7 @@ fn the_old_version_runs_again_by_itself() {
             "DefaultDependencies=no\nBefore=sysinit.target",
         )
         .build();
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     host.shell("echo kept > /var/lib/witness && sync /var/lib/witness");
     host.update_and_restart();
     host.wait_until_runs("1");

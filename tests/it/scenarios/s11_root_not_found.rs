@@ -2,7 +2,7 @@
 //! the tries are used up; the old version runs again and knows why.
 
 use slipway_images::disk::TypeGuid;
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 use crate::machines::{overwrite, slot_b};
 
@@ -30,10 +30,7 @@ fn it_is_not_the_signed_one() {
 
 fn fails(name: &str, word: &str, damage: impl FnOnce(&Host)) {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(name);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(name, &old, &server);
+    let (mut host, ..) = Host::offered(name, &old, &new);
     let _ = host.output(&["slipway-agent", "update", "--no-restart"]);
     host.power_off();
     damage(&host);

@@ -48,10 +48,7 @@ fn parts_with_other_bytes_are_refused_before_a_boot() {
 #[ignore = "five boots: `make scenarios` runs it"]
 fn a_truncated_root_falls_back() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new("s12-truncated");
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted("s12-truncated", &old, &server);
+    let (mut host, ..) = Host::offered("s12-truncated", &old, &new);
     let _ = host.output(&["slipway-agent", "update", "--no-restart"]);
     host.power_off();
     // All but its first mebibyte: it is found and opened, and ends where programs should be.

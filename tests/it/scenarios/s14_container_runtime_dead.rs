@@ -1,6 +1,6 @@
 //! A new version comes up, logs in and answers, and its container runtime doesn't start: the host goes back.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s14";
 
@@ -12,10 +12,7 @@ fn the_host_goes_back() {
     let broken = "[[file]]\npath = \"/etc/containerd/config.toml\"\ncontent = \"version = 99\\n\"\n\
         [[health.check]]\nunit = \"containerd.service\"\nwithin = \"30s\"\n";
     let new = Edition::new("2.no.runtime").of("containerd-host").with(broken).build();
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     assert_eq!(host.output(&["systemctl", "is-active", "containerd.service"]).trim(), "active");
     host.update_and_restart();
     host.wait_until_runs("1");

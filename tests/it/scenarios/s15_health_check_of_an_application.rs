@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use slipway_tests::updates::{Build, Edition, Host, Repository, Server};
+use slipway_tests::updates::{Build, Edition, Host};
 
 const CHECK: &str = "[[health.check]]\nname = \"the shop is open\"\ncommand = [\"/usr/lib/shop\"]\nwithin = \"15s\"\n";
 
@@ -36,10 +36,7 @@ fn it_hangs() {
 /// Updates a host to a version that is left at once, after one try, and waits for the old one.
 fn goes_back(name: &str, new: &Build) -> (Host, Duration) {
     let old = Edition::new("1").build();
-    let mut repository = Repository::new(name);
-    repository.publish(new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(name, &old, &server);
+    let (mut host, ..) = Host::offered(name, &old, new);
     host.shell("echo kept > /var/lib/witness && sync /var/lib/witness");
     host.update_and_restart();
     let begun = host.machine().up_time();

@@ -1,6 +1,6 @@
 //! A new version is healthy at first and unhealthy during its soak time: it is not kept.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s16";
 
@@ -13,10 +13,7 @@ fn it_is_not_kept() {
     let check =
         "[health]\nsoak = \"40s\"\n[[health.check]]\nname = \"the queue moves\"\ncommand = [\"/usr/lib/queue\"]\n";
     let new = Edition::new("2.flaps").with_file("/usr/lib/queue", program).with(check).build();
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     host.update_and_restart();
     host.wait_until_runs("1");
     assert_eq!(host.resets(), 2);

@@ -1,7 +1,7 @@
 //! The power goes twice during the first boots of a new version, fewer times than it has tries: it is kept all the same, and nothing
 //! is counted against it.
 
-use slipway_tests::updates::{Edition, Host, PATIENCE, Repository, Server};
+use slipway_tests::updates::{Edition, Host, PATIENCE};
 
 const NAME: &str = "s17";
 
@@ -9,10 +9,7 @@ const NAME: &str = "s17";
 #[ignore = "four boots: `make scenarios` runs it"]
 fn the_new_version_is_kept() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     host.update_and_restart();
     // Once when the first services start, once when the system is up and its health is being looked at.
     host.machine().guest().unwrap().wait_for_hello(PATIENCE).unwrap();

@@ -1,6 +1,6 @@
 //! A version that was left is offered again: it is not taken, and the host says why; the next version is.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s18";
 
@@ -8,10 +8,7 @@ const NAME: &str = "s18";
 fn it_is_not_taken_and_the_next_one_is() {
     let builds = ["1", "2", "3"].map(|version| Edition::new(version).build());
     let [first, second, third] = &builds;
-    let mut repository = Repository::new(NAME);
-    repository.publish(second, &[first]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, first, &server);
+    let (mut host, mut repository, _) = Host::offered(NAME, first, second);
     host.update_and_restart();
     host.wait_until_runs("2");
 

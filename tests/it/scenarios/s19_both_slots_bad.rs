@@ -2,7 +2,7 @@
 //! silent loop, and the machine isn't stuck either: it comes up as soon as the disk is well again.
 
 use slipway_images::disk::TypeGuid;
-use slipway_tests::updates::{Edition, Host, PATIENCE, Repository, Server};
+use slipway_tests::updates::{Edition, Host, PATIENCE};
 
 use crate::machines::{overwrite, partition, slot_b};
 
@@ -13,10 +13,7 @@ const TOP: u64 = 4096;
 #[ignore = "eight boots: `make scenarios` runs it"]
 fn the_console_says_so_at_each_try() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new(NAME);
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, ..) = Host::offered(NAME, &old, &new);
     let _ = host.output(&["slipway-agent", "update", "--no-restart"]);
     host.power_off();
     let tree = TypeGuid::ROOT_VERITY_X86_64;

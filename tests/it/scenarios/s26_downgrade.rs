@@ -10,10 +10,7 @@ const NAME: &str = "s26";
 fn it_is_refused_unless_the_channel_lowers_the_floor() {
     let builds = ["1", "2", "3"].map(|version| Edition::new(version).build());
     let [first, second, third] = &builds;
-    let mut repository = Repository::new(NAME);
-    repository.publish(second, &[first]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, first, &server);
+    let (mut host, mut repository, _) = Host::offered(NAME, first, second);
     host.update_and_restart();
     host.wait_until_runs("2");
     assert_eq!(host.status()["ledger"]["floor"], "2");

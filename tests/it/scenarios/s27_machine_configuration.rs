@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use slipway_qemu::{Credential, Disk, GuestError, Machine, Network, QemuError, Running};
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 use crate::machines::{PATIENCE, copy, output};
 
@@ -83,10 +83,7 @@ fn the_document_lasts_and_edits_under_etc_do_not() {
 #[ignore = "three boots: `make scenarios` runs it"]
 fn it_lasts_through_an_update_and_back() {
     let [old, new] = ["1", "2"].map(|version| Edition::new(version).build());
-    let mut repository = Repository::new("s27");
-    repository.publish(&new, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted("s27", &old, &server);
+    let (mut host, _, server) = Host::offered("s27", &old, &new);
     host.shell("slipway-agent config set hostname till-4 && echo drift > /etc/drift");
     let document = host.output(&["slipway-agent", "config", "show"]);
     assert!(document.contains("hostname = \"till-4\"") && document.contains(&server.url_in_guest()), "{document}");

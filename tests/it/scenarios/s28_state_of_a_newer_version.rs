@@ -1,7 +1,7 @@
 //! A new version writes its state otherwise, by declared migrations, and is left: the old one finds `/var` as it was. When a version
 //! of that state is kept, it stays.
 
-use slipway_tests::updates::{Edition, Host, Repository, Server};
+use slipway_tests::updates::{Edition, Host};
 
 const NAME: &str = "s28";
 
@@ -32,10 +32,7 @@ fn the_old_version_finds_it_as_it_was_and_a_good_one_keeps_it() {
     let closed = "[[health.check]]\nname = \"customers\"\ncommand = [\"false\"]\nwithin = \"10s\"\n";
     let bad = next("2.shop.closed").with(closed).build();
     let good = next("3.shop").build();
-    let mut repository = Repository::new(NAME);
-    repository.publish(&bad, &[&old]);
-    let server = Server::start(repository.folder());
-    let mut host = Host::booted(NAME, &old, &server);
+    let (mut host, mut repository, _) = Host::offered(NAME, &old, &bad);
     host.shell(
         "mkdir -p /var/lib/ledger && echo 17 > /var/lib/ledger/balance && chown 7:9 /var/lib/ledger/balance && sync",
     );

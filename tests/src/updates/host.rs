@@ -9,6 +9,7 @@ use slipway_qemu::{Credential, Disk, GuestError, Machine, Network, Output, QemuE
 
 use super::edition::Build;
 use super::esp::EspFiles;
+use super::repository::Repository;
 use super::server::Server;
 use crate::program::Outcome;
 use crate::workplace::scratch;
@@ -51,6 +52,14 @@ impl Host {
         host.start();
         host.wait_until_runs(&build.version);
         host
+    }
+
+    /// The same, and `new` is offered to it, with a patch.
+    pub fn offered(name: &str, old: &Build, new: &Build) -> (Self, Repository, Server) {
+        let mut repository = Repository::new(name);
+        repository.publish(new, &[old]);
+        let server = Server::start(repository.folder());
+        (Self::booted(name, old, &server), repository, server)
     }
 
     /// With a hardware watchdog.
@@ -161,6 +170,12 @@ impl Host {
         let output = self.run(&["slipway-agent", "status", "--json"]);
         let status: Value = serde_json::from_str(&output.stdout).unwrap();
         serde_json::from_value(status["problems"].clone()).unwrap()
+    }
+
+    /// Whether systemd had to check `/var` before it mounted it: otherwise the initrd has mounted it.
+    pub fn state_was_checked(&mut self) -> bool {
+        let ran = self.output(&["systemctl", "show", "-P", "ConditionResult", "slipway-check-state.service"]);
+        ran.trim() == "yes"
     }
 
     /// What `slipway-agent explain` says.

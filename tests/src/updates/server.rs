@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::server::answer_all;
+
 /// What is wrong with one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -51,13 +53,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let server = Self { address, folder: folder.into(), shared: Arc::default() };
         let serving = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                // A client may go away in the middle.
-                thread::spawn(move || serving.answer(stream).ok());
-            }
-        });
+        answer_all(listener, move |stream| serving.answer(stream));
         server
     }
 

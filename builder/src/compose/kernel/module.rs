@@ -1,9 +1,9 @@
 //! One kernel module: its bytes, and what its `.modinfo` section and symbol table say.
 //!
 //! Modules come from packages whose digests are locked; a damaged one must still end in an error. What a module may do
-//! wrong, and what stops it: a compressed stream that never ends (a cap on the decompressed size), or that needs all of the memory
-//! (decoders with a limit), sections that point outside the file (the `object` crate checks every offset), text that is no UTF-8 (replaced, and refused by the index
-//! writer, which takes ASCII alone).
+//! wrong, and what stops it: a compressed stream that never ends (a cap on the decompressed size), or that needs all of the
+//! memory (decoders with a limit), sections that point outside the file (the `object` crate checks every offset), text that is
+//! no UTF-8 (replaced, and refused by the index writer, which takes ASCII alone).
 
 use std::io::{self, Read};
 
