@@ -10,7 +10,8 @@ use crate::disk::survey::{SlotFound, Survey, SurveyError, TableState};
 use crate::disk::{Disk, DiskError};
 use crate::journal::News;
 use crate::ledger::{
-    Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
+    BootId, Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
+    Waiting,
 };
 use crate::machine::{Cause, Effect, Event, Other, Refused, Running, Situation, State, Which, step};
 use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
@@ -23,6 +24,8 @@ use crate::stage::{
 pub trait Surroundings {
     /// The time of the host's clock.
     fn now(&self) -> UnixSeconds;
+    /// The running boot, if it can be told from others.
+    fn boot(&self) -> Option<BootId>;
     /// The last lines that a boot of the version with this root hash logged: the running boot, or the last one before it. Never
     /// those of another version.
     fn log_tail(&self, of: Which, root_hash: RootHash) -> Vec<String>;
@@ -253,6 +256,9 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Some(BootTries::Counted { left: TriesLeft(0), .. }) => Other::Spent,
             Some(BootTries::Counted { .. }) => Other::Armed,
         };
+        let waiting = ledger.and_then(|ledger| ledger.waiting.as_ref());
+        let waiting = waiting.filter(|waiting| Some(waiting.root_hash) == survey.other().root_hash());
+        let due = waiting.zip(self.surroundings.boot()).is_some_and(|(waiting, boot)| waiting.since != boot);
         let floor = ledger.and_then(|ledger| ledger.floor.as_ref());
         Ok(Situation {
             running,
@@ -262,6 +268,8 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             leftovers: !survey.leftovers.is_empty(),
             running_failed: failed(survey.running().root_hash()),
             other_failed: failed(survey.other().root_hash()),
+            passed_over: due && survey.other_comes_first(),
+            wait_unnoted: waiting.is_none(),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
         })
@@ -316,6 +324,11 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
                 Ok(self.disk.rename_running_entry(&entry)?)
             }
             Effect::RaiseFloor => self.raise_floor(),
+            Effect::NoteWait => {
+                let root_hash = self.survey()?.other().root_hash();
+                let waiting = root_hash.and_then(|root_hash| self.waiting(root_hash));
+                self.change(|contents| contents.waiting = waiting)
+            }
             Effect::OpenSlot if install.is_none() => Ok(self.disk.remove_other_entry()?),
             Effect::NoteStaging | Effect::NoteArmed | Effect::NoteTrouble => {
                 let install = install.ok_or(AgentError::OutOfOrder(effect))?;
@@ -373,6 +386,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         let reason = match cause {
             Cause::Health => FailureReason::Health(words.to_owned()),
             Cause::TriesUsedUp => FailureReason::TriesUsedUp,
+            Cause::PassedOver => FailureReason::PassedOver,
             Cause::Operator => FailureReason::Operator(words.to_owned()),
             Cause::Withdrawn => FailureReason::Withdrawn(words.to_owned()),
         };
@@ -397,8 +411,10 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     fn note(&mut self, effect: Effect, target: &Target, words: &str) -> Result<(), AgentError> {
         let (now, slot) = (self.surroundings.now(), self.survey()?.other().name);
         let (root_hash, label) = (target.root_hash, target.label.to_string());
+        let waiting = self.waiting(root_hash);
         self.change(|contents| match effect {
             Effect::NoteStaging => {
+                contents.waiting = None;
                 // One that goes on where a power cut ended it is the same one.
                 if contents.resume.as_ref().is_none_or(|resume| resume.root_hash != root_hash) {
                     contents.note(now, Happening::InstallBegun, &label, "");
@@ -408,10 +424,16 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Effect::NoteArmed => {
                 contents.note(now, Happening::Armed, &label, "");
                 contents.resume = None;
+                contents.waiting = waiting;
                 contents.troubles.retain(|trouble| trouble.root_hash != root_hash);
             }
             _ => contents.record_trouble(root_hash, &target.label, words, now),
         })
+    }
+
+    /// That this version waits from now on. `None` if nobody could tell later whether another boot came.
+    fn waiting(&self, root_hash: RootHash) -> Option<Waiting> {
+        self.surroundings.boot().map(|since| Waiting { root_hash, since })
     }
 
     /// Changes the ledger, and tells what that has added to its history.

@@ -16,13 +16,15 @@ use crate::disk::Disk;
 use crate::disk::device::FileDevice;
 use crate::host::{Host, HostError, STATE_NOT_MOUNTED};
 use crate::journal::{JOURNAL_SOCKET, News};
-use crate::ledger::{CopyName, LedgerContents, LedgerFiles, LedgerStore, UnixSeconds};
+use crate::ledger::{BootId, CopyName, LedgerContents, LedgerFiles, LedgerStore, UnixSeconds};
 use crate::machine::{Effect, Which};
 use crate::process;
 use crate::two_copies::Document as _;
 
 /// Where the agent keeps what lasts.
 const STATE: &str = "var/lib/slipway";
+/// What names a boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Held by the agent that writes.
 const LOCK: &str = "run/slipway/agent.lock";
 /// Held while state is migrated.
@@ -77,6 +79,10 @@ pub struct HostSurroundings {
 impl Surroundings for HostSurroundings {
     fn now(&self) -> UnixSeconds {
         now()
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        fs::read_to_string(BOOT_ID).ok().map(|id| BootId(id.trim().to_owned()))
     }
 
     fn log_tail(&self, of: Which, root_hash: RootHash) -> Vec<String> {

@@ -48,7 +48,7 @@ pub enum State {
 pub enum Stuck {
     /// What runs has no boot entry: nobody knows how it was started, and what the next boot starts.
     NoEntry,
-    /// What runs is bad, and there is nothing to go back to. A restart would change nothing.
+    /// What runs is bad, and there is nothing to go back to. A restart would change nothing; another version may.
     NoFallback,
     /// Neither copy of the ledger can be read: what failed here, and the floor, are not known.
     NoLedger,
@@ -96,6 +96,10 @@ pub struct Situation {
     pub running_failed: bool,
     /// The ledger knows that what is in the other slot failed.
     pub other_failed: bool,
+    /// The other slot is armed, the boot loader would have it before what runs, and yet this boot, which came after, is of what runs.
+    pub passed_over: bool,
+    /// The other slot is armed, and the ledger doesn't say since which boot.
+    pub wait_unnoted: bool,
     /// The floor is below what runs.
     pub floor_is_lower: bool,
     /// Neither copy of the ledger can be read.
@@ -143,6 +147,8 @@ pub enum Cause {
     Health,
     /// It was tried as often as it may be, and never came so far as to be found good.
     TriesUsedUp,
+    /// The boot loader never tried it.
+    PassedOver,
     /// An operator.
     Operator,
     /// Its publisher took it back.
@@ -174,6 +180,8 @@ pub enum Effect {
     ArmSlot,
     /// Note in the ledger that the next boot tries it.
     NoteArmed,
+    /// Note in the ledger since which boot the other slot waits for the next one.
+    NoteWait,
     /// Note in the ledger that installing went wrong, and when to try again.
     NoteTrouble,
     /// Check that what is in the other slot would boot.
@@ -206,6 +214,7 @@ impl fmt::Display for Effect {
             Self::LabelSlot => "name the slot in the partition tables",
             Self::ArmSlot => "add the boot entry",
             Self::NoteArmed => "note that the next boot tries it",
+            Self::NoteWait => "note since which boot it waits",
             Self::NoteTrouble => "note what went wrong",
             Self::VerifyFallback => "check the version to go back to",
             Self::RecordFailure(Which::Running, _) => "note that what runs failed",
@@ -334,6 +343,8 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             refuse(Refused::Leaving)
         }
 
+        // Nothing is lost that way, and it may help.
+        (StuckIn { why: Stuck::NoFallback }, Event::Admitted) => (Staging, INSTALL.to_vec()),
         (StuckIn { .. }, Event::Done | Event::Failed | Event::Healthy | Event::Unhealthy) => stay,
         (StuckIn { .. }, Event::Admitted | Event::Rollback | Event::Restart | Event::Withdrawn | Event::Recalled) => {
             refuse(Refused::Stuck)
@@ -348,7 +359,7 @@ fn leave(cause: Cause) -> [Effect; 3] {
 }
 
 /// Derives the state from what is there, and finishes what a power cut has interrupted.
-fn start(found: Situation) -> (State, Vec<Effect>) {
+fn start(mut found: Situation) -> (State, Vec<Effect>) {
     let mut effects = Vec::new();
     let mut when = |wanted: bool, effect| effects.extend(wanted.then_some(effect));
     when(found.tables_need_repair, Effect::RepairTables);
@@ -361,6 +372,13 @@ fn start(found: Situation) -> (State, Vec<Effect>) {
     if found.ledger_lost {
         return (State::Stuck { why: Stuck::NoLedger }, effects);
     }
+    // It would be passed over again at the next restart, and the one after.
+    if found.other == Other::Armed && found.passed_over {
+        effects.extend([Effect::RecordFailure(Which::Other, Cause::PassedOver), Effect::OpenSlot]);
+        found.other = Other::Closed;
+    }
+    let mut when = |wanted: bool, effect| effects.extend(wanted.then_some(effect));
+    when(found.other == Other::Armed && found.wait_unnoted, Effect::NoteWait);
     let fallback = found.other == Other::Fallback;
     if found.running_failed {
         if fallback || found.other == Other::Armed {

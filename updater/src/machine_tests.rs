@@ -6,8 +6,8 @@ fn situations() -> Vec<Situation> {
     let mut all = Vec::new();
     for running in [Running::Good, Running::OnTrial, Running::NoEntry] {
         for other in [Other::Closed, Other::Fallback, Other::Armed, Other::Spent] {
-            for bits in 0..128_u8 {
-                let bit = |place: u8| bits & 1 << place != 0;
+            for bits in 0..512_u16 {
+                let bit = |place: u16| bits & 1 << place != 0;
                 all.push(Situation {
                     running,
                     other,
@@ -18,6 +18,8 @@ fn situations() -> Vec<Situation> {
                     other_failed: bit(4),
                     floor_is_lower: bit(5),
                     ledger_lost: bit(6),
+                    passed_over: bit(7),
+                    wait_unnoted: bit(8),
                 });
             }
         }
@@ -79,7 +81,12 @@ fn a_refusal_comes_alone_and_changes_nothing() {
 fn the_other_slot_is_written_only_while_what_runs_is_committed() {
     for (state, event, _, effects) in all() {
         let Some(open) = place(&effects, |effect| *effect == Effect::OpenSlot) else { continue };
-        assert!(matches!(state, State::Idle { .. } | State::Armed), "{state:?} {event:?}");
+        if let Event::Start(found) = event {
+            assert!(found.passed_over && !effects.contains(&Effect::ArmSlot), "{found:?}");
+            continue;
+        }
+        let nothing_to_lose = state == State::Stuck { why: Stuck::NoFallback };
+        assert!(nothing_to_lose || matches!(state, State::Idle { .. } | State::Armed), "{state:?} {event:?}");
         let writes = [Effect::WriteTree, Effect::WriteBlocks, Effect::VerifySlot, Effect::LabelSlot, Effect::ArmSlot];
         let places: Vec<_> = writes.iter().filter_map(|write| place(&effects, |effect| effect == write)).collect();
         assert!(places.iter().all(|place| *place > open) && places.is_sorted(), "{effects:?}");
@@ -143,6 +150,19 @@ fn a_machine_restarts_only_to_change_what_runs() {
 }
 
 #[test]
+fn nothing_restarts_for_a_version_that_the_boot_loader_passes_over() {
+    let passed_over = |found: &Situation| found.passed_over && found.other == Other::Armed;
+    let known = |found: &Situation| found.running != Running::NoEntry && !found.ledger_lost;
+    for situation in situations().into_iter().filter(|found| passed_over(found) && known(found)) {
+        let (next, effects) = step(State::Unknown, Event::Start(situation));
+        assert!(!matches!(next, State::Armed | State::Leaving), "{situation:?}");
+        let recorded = place(&effects, |effect| *effect == Effect::RecordFailure(Which::Other, Cause::PassedOver));
+        let open = place(&effects, |effect| *effect == Effect::OpenSlot);
+        assert!(recorded.is_some() && recorded < open, "the reason comes first: {effects:?}");
+    }
+}
+
+#[test]
 fn a_start_knows_where_the_host_stands() {
     for situation in situations() {
         let (next, effects) = step(State::Unknown, Event::Start(situation));
@@ -170,6 +190,7 @@ proptest! {
         let situation = Situation {
             running: Running::Good, other: Other::Fallback, tables_need_repair: false, esp_needs_mending: false,
             leftovers: false, running_failed: false, other_failed: false, floor_is_lower: false, ledger_lost: false,
+            passed_over: false, wait_unnoted: false,
         };
         let (state, _) = step(state, Event::Failed);
         let (state, _) = step(state, Event::Start(situation));

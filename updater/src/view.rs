@@ -103,7 +103,9 @@ impl View {
                 format!("{running} runs and has no boot entry: what the next boot starts is not known")
             }
             State::Stuck { why: Stuck::NoFallback } => {
-                format!("{running} failed, and there is nothing to go back to: it runs on, and nothing is installed")
+                format!(
+                    "{running} failed, and there is nothing to go back to: it runs on until another version can be installed"
+                )
             }
             State::Stuck { why: Stuck::NoLedger } => {
                 "the ledger can't be read: what failed here is not known, and nothing is installed".to_owned()

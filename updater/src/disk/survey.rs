@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 use slipway_images::disk::{Partition, PartitionTable, Slot, TableCopy, TableError, TableImage, TypeGuid};
-use slipway_images::names::{BootEntryName, BootTries, PartitionLabel};
+use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
 use slipway_images::verity::RootHash;
 
 use super::bytes_of;
@@ -173,6 +173,18 @@ impl Survey {
     /// The slot that doesn't run.
     pub fn other(&self) -> &SlotFound {
         &self.slots[usize::from(self.running == Slot::A)]
+    }
+
+    /// Whether the boot loader takes the other slot's entry before the running one's, if it can read both: entries without tries
+    /// come last, and of the others the one of the higher version comes first.
+    pub fn other_comes_first(&self) -> bool {
+        let has_tries = |slot: &SlotFound| {
+            let entry = slot.entry.as_ref();
+            entry.is_some_and(|entry| !matches!(entry.tries(), BootTries::Counted { left: TriesLeft(0), .. }))
+        };
+        let version = |slot: &SlotFound| slot.label.as_ref().map(|label| label.version().clone());
+        let place = |slot| (has_tries(slot), version(slot));
+        place(self.other()) > place(self.running())
     }
 }
 

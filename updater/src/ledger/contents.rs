@@ -40,10 +40,15 @@ pub enum FailureReason {
     Health(String),
     /// The boot loader tried it as often as it may, and it never came so far as to be found good.
     TriesUsedUp,
+    /// The boot loader started what ran before it instead.
+    PassedOver,
     /// An operator went back from it.
     Operator(String),
     /// Its publisher took it back.
     Withdrawn(String),
+    /// What a later version of this program wrote.
+    #[serde(untagged)]
+    Unknown(serde_json::Value),
 }
 
 impl fmt::Display for FailureReason {
@@ -51,6 +56,10 @@ impl fmt::Display for FailureReason {
         match self {
             Self::Health(what) => write!(f, "not healthy: {what}"),
             Self::TriesUsedUp => f.write_str("it did not come up in any of its tries"),
+            Self::PassedOver => f.write_str(
+                "the boot loader passed it over: its kernel image can't be read, or another boot entry was chosen by hand",
+            ),
+            Self::Unknown(what) => write!(f, "for a reason that this version doesn't know: {what}"),
             Self::Withdrawn(why) => write!(f, "withdrawn by its publisher: {why}"),
             Self::Operator(why) if why.is_empty() => f.write_str("an operator went back from it"),
             Self::Operator(why) => write!(f, "an operator went back from it: {why}"),
@@ -101,6 +110,20 @@ pub struct Resume {
     pub since: UnixSeconds,
 }
 
+/// One boot of this machine, as the kernel names it (`random/boot_id` in `proc_sys_kernel(5)`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(pub String);
+
+/// A version that waits for the next boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Which one.
+    pub root_hash: RootHash,
+    /// Since which boot: it is due at the next.
+    pub since: BootId,
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +168,9 @@ pub struct LedgerContents {
     pub troubles: Vec<Trouble>,
     /// What is being installed.
     pub resume: Option<Resume>,
+    /// What waits for the next boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// What happened, the oldest first.
     pub history: Vec<Record>,
     /// What a later version of this program wrote.

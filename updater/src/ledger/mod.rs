@@ -8,7 +8,9 @@ mod contents;
 
 use crate::two_copies::{Document, TwoCopies};
 
-pub use self::contents::{Failure, FailureReason, Happening, LedgerContents, Record, Resume, Trouble, UnixSeconds};
+pub use self::contents::{
+    BootId, Failure, FailureReason, Happening, LedgerContents, Record, Resume, Trouble, UnixSeconds, Waiting,
+};
 pub use crate::two_copies::{CopiesError as LedgerError, CopyFiles as LedgerFiles, CopyName, CopyStore as LedgerStore};
 
 /// The ledger, as it is on the state partition.

@@ -19,3 +19,15 @@ fn waits_double_up_to_six_hours() {
     assert!(contents.allow("web_2", UnixSeconds(1)) && contents.trouble(hash).is_none());
     assert!(!contents.allow("web_2", UnixSeconds(1)));
 }
+
+#[test]
+fn a_reason_of_a_later_version_lasts() {
+    let text =
+        r#"{"failures":[{"root_hash":"HASH","label":"web_2","reason":{"kind":"eaten","detail":[1]},"at":1,"log":[]}]}"#;
+    let text = text.replace("HASH", &"ab".repeat(32));
+    let contents: LedgerContents = serde_json::from_str(&text).unwrap();
+    let failure = &contents.failures[0];
+    assert!(failure.reason.to_string().contains("eaten"), "{}", failure.reason);
+    let written = serde_json::to_value(&contents).unwrap();
+    assert_eq!(written["failures"][0]["reason"], serde_json::json!({ "kind": "eaten", "detail": [1] }));
+}

@@ -55,7 +55,7 @@ fn s02_killed_at_every_write_and_started_again() {
         install(&mut killed, &v2).unwrap_err();
         let mut image = disk.image();
         assert_eq!(firmware::would_boot(&mut image).unwrap().failures, [""; 0], "after {ops}");
-        let disk = RecordedDisk::new(image);
+        let disk = disk.revived();
         let (mut next, _) = agent(&disk, v1.hash()).unwrap();
         let mut source = MemorySource::new(&v2);
         if next.state() != State::Armed {
@@ -340,8 +340,13 @@ fn s19_with_nothing_to_go_back_to_the_machine_stays_up_and_says_so() {
     assert_eq!(trial.unhealthy("web").unwrap(), Outcome::Done);
     assert_eq!(trial.state(), State::Stuck { why: Stuck::NoFallback });
     assert!(trial.ledger().unwrap().failure(v2.hash()).is_some());
-    let (again, outcome) = agent(&disk, v2.hash()).unwrap();
+    let (mut again, outcome) = agent(&disk, v2.hash()).unwrap();
     assert_eq!((again.state(), outcome), (State::Stuck { why: Stuck::NoFallback }, Outcome::Done));
+    // The next version helps without a person, and what failed is not booted again before it.
+    let v3 = Release::new(3);
+    install(&mut again, &v3).unwrap();
+    assert_eq!(agent(&disk, v2.hash()).unwrap().1, Outcome::Restart);
+    assert_eq!(firmware::boot(&mut disk.image()).unwrap().root_hash, v3.hash());
 }
 
 #[test]

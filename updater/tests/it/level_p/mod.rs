@@ -10,5 +10,6 @@ pub mod recorded;
 pub mod world;
 
 mod damage;
+mod passed_over;
 mod patched;
 mod scenarios;

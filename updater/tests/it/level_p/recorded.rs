@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use slipway_images::content::ReadAt;
 use slipway_updater::disk::device::BlockDevice;
-use slipway_updater::ledger::{CopyName, LedgerStore};
+use slipway_updater::ledger::{BootId, CopyName, LedgerStore};
 
 pub const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -67,6 +68,8 @@ pub enum Op {
 
 struct Inner {
     image: Image,
+    /// Which boot of the machine uses it.
+    boot: u64,
     log: Vec<Op>,
     /// Writes and flushes until the disk fails for good.
     left: Option<usize>,
@@ -79,8 +82,22 @@ struct Inner {
 pub struct RecordedDisk(Arc<Mutex<Inner>>);
 
 impl RecordedDisk {
+    /// The disk as a boot of the machine finds it: each is another one.
     pub fn new(image: Image) -> Self {
-        Self(Arc::new(Mutex::new(Inner { image, log: Vec::new(), left: None, flip: None })))
+        static BOOTS: AtomicU64 = AtomicU64::new(0);
+        let boot = BOOTS.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Mutex::new(Inner { image, boot, log: Vec::new(), left: None, flip: None })))
+    }
+
+    /// The disk with what is on it, in the same boot, without faults.
+    pub fn revived(&self) -> Self {
+        let Inner { image, boot, .. } = &*self.inner();
+        Self(Arc::new(Mutex::new(Inner { image: image.clone(), boot: *boot, log: Vec::new(), left: None, flip: None })))
+    }
+
+    /// The boot that uses the disk.
+    pub fn boot(&self) -> BootId {
+        BootId(format!("boot {}", self.inner().boot))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

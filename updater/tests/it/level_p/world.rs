@@ -13,7 +13,7 @@ use slipway_images::names::{BootEntryName, PartitionLabel};
 use slipway_images::verity::{BlockIndex, RootHash, Salt, VerityTree};
 use slipway_updater::agent::{Agent, AgentError, Outcome, Surroundings};
 use slipway_updater::disk::Disk;
-use slipway_updater::ledger::UnixSeconds;
+use slipway_updater::ledger::{BootId, UnixSeconds};
 use slipway_updater::machine::Which;
 use slipway_updater::release::{ReleaseSource, TakeBlock, Target, VerifiedRelease};
 use uuid::Uuid;
@@ -134,12 +134,16 @@ impl ReleaseSource for MemorySource {
 }
 
 /// A clock that stands still, and a log of two lines.
-#[derive(Clone, Copy, Debug)]
-pub struct Still;
+#[derive(Clone, Debug)]
+pub struct Still(pub BootId);
 
 impl Surroundings for Still {
     fn now(&self) -> UnixSeconds {
         UnixSeconds(1_795_000_000)
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        Some(self.0.clone())
     }
 
     fn log_tail(&self, _: Which, _: RootHash) -> Vec<String> {
@@ -182,7 +186,7 @@ pub fn factory(release: &Release) -> Image {
 /// Starts the agent on a disk that runs the system with this root hash.
 pub fn agent(disk: &RecordedDisk, booted: RootHash) -> Result<(TestAgent, Outcome), AgentError> {
     let store = RecordedLedger::new(disk.clone(), LEDGER);
-    Agent::start(Disk::new(disk.clone(), booted), store, Still)
+    Agent::start(Disk::new(disk.clone(), booted), store, Still(disk.boot()))
 }
 
 /// Installs a release.

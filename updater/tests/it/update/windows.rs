@@ -12,7 +12,7 @@ use slipway_images::verity::RootHash;
 use slipway_updater::agent::{Agent, Surroundings};
 use slipway_updater::disk::Disk;
 use slipway_updater::journal::{MessageId, News};
-use slipway_updater::ledger::UnixSeconds;
+use slipway_updater::ledger::{BootId, UnixSeconds};
 use slipway_updater::machine::{State, Which};
 use slipway_updater::net::{Client, ClientOptions};
 use slipway_updater::restart::{LockNote, Permit, Restarts, Wait, release_locks};
@@ -229,6 +229,10 @@ struct Told(Arc<Mutex<Vec<News>>>);
 impl Surroundings for Told {
     fn now(&self) -> UnixSeconds {
         NOW
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        None
     }
 
     fn log_tail(&self, _: Which, _: RootHash) -> Vec<String> {
