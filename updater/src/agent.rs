@@ -1,6 +1,7 @@
 //! Carries out what [`machine`](crate::machine) decides: effect by effect, on the disk and in the ledger.
 
 use serde::Serialize;
+use slipway_images::digest::Digest;
 use slipway_images::disk::Slot;
 use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
 use slipway_images::verity::RootHash;
@@ -19,6 +20,9 @@ use crate::restart::Wait;
 use crate::stage::{
     ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
 };
+
+/// What the ledger says of a version whose kernel image was damaged while it waited.
+const DAMAGED: &str = "its kernel image on the ESP is no longer what was written";
 
 /// What the agent is told by its surroundings.
 pub trait Surroundings {
@@ -259,6 +263,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         let waiting = ledger.and_then(|ledger| ledger.waiting.as_ref());
         let waiting = waiting.filter(|waiting| Some(waiting.root_hash) == survey.other().root_hash());
         let due = waiting.zip(self.surroundings.boot()).is_some_and(|(waiting, boot)| waiting.since != boot);
+        let kernel = waiting.and_then(|waiting| waiting.kernel).filter(|_| other == Other::Armed);
         let floor = ledger.and_then(|ledger| ledger.floor.as_ref());
         Ok(Situation {
             running,
@@ -269,6 +274,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             running_failed: failed(survey.running().root_hash()),
             other_failed: failed(survey.other().root_hash()),
             passed_over: due && survey.other_comes_first(),
+            armed_damaged: kernel.is_some_and(|kernel| !self.disk.other_kernel_is(kernel, &survey)),
             wait_unnoted: waiting.is_none(),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
@@ -324,9 +330,14 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
                 Ok(self.disk.rename_running_entry(&entry)?)
             }
             Effect::RaiseFloor => self.raise_floor(),
+            Effect::NoteDamage => {
+                let (now, label) = (self.surroundings.now(), self.survey()?.other().label.clone());
+                let label = label.map(|label| label.to_string()).unwrap_or_default();
+                self.change(|contents| contents.note(now, Happening::InstallFailed, &label, DAMAGED))
+            }
             Effect::NoteWait => {
                 let root_hash = self.survey()?.other().root_hash();
-                let waiting = root_hash.and_then(|root_hash| self.waiting(root_hash));
+                let waiting = root_hash.and_then(|root_hash| self.waiting(root_hash, None));
                 self.change(|contents| contents.waiting = waiting)
             }
             Effect::OpenSlot if install.is_none() => Ok(self.disk.remove_other_entry()?),
@@ -411,7 +422,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     fn note(&mut self, effect: Effect, target: &Target, words: &str) -> Result<(), AgentError> {
         let (now, slot) = (self.surroundings.now(), self.survey()?.other().name);
         let (root_hash, label) = (target.root_hash, target.label.to_string());
-        let waiting = self.waiting(root_hash);
+        let waiting = self.waiting(root_hash, Some(target.kernel));
         self.change(|contents| match effect {
             Effect::NoteStaging => {
                 contents.waiting = None;
@@ -432,8 +443,8 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
     }
 
     /// That this version waits from now on. `None` if nobody could tell later whether another boot came.
-    fn waiting(&self, root_hash: RootHash) -> Option<Waiting> {
-        self.surroundings.boot().map(|since| Waiting { root_hash, since })
+    fn waiting(&self, root_hash: RootHash, kernel: Option<Digest>) -> Option<Waiting> {
+        self.surroundings.boot().map(|since| Waiting { root_hash, since, kernel })
     }
 
     /// Changes the ledger, and tells what that has added to its history.

@@ -98,6 +98,8 @@ pub struct Situation {
     pub other_failed: bool,
     /// The other slot is armed, the boot loader would have it before what runs, and yet this boot, which came after, is of what runs.
     pub passed_over: bool,
+    /// The other slot is armed, and its kernel image is not what was written.
+    pub armed_damaged: bool,
     /// The other slot is armed, and the ledger doesn't say since which boot.
     pub wait_unnoted: bool,
     /// The floor is below what runs.
@@ -180,6 +182,8 @@ pub enum Effect {
     ArmSlot,
     /// Note in the ledger that the next boot tries it.
     NoteArmed,
+    /// Note in the ledger that the other slot's kernel image was damaged while it waited.
+    NoteDamage,
     /// Note in the ledger since which boot the other slot waits for the next one.
     NoteWait,
     /// Note in the ledger that installing went wrong, and when to try again.
@@ -214,6 +218,7 @@ impl fmt::Display for Effect {
             Self::LabelSlot => "name the slot in the partition tables",
             Self::ArmSlot => "add the boot entry",
             Self::NoteArmed => "note that the next boot tries it",
+            Self::NoteDamage => "note that the kernel image of what waits is damaged",
             Self::NoteWait => "note since which boot it waits",
             Self::NoteTrouble => "note what went wrong",
             Self::VerifyFallback => "check the version to go back to",
@@ -372,9 +377,14 @@ fn start(mut found: Situation) -> (State, Vec<Effect>) {
     if found.ledger_lost {
         return (State::Stuck { why: Stuck::NoLedger }, effects);
     }
-    // It would be passed over again at the next restart, and the one after.
-    if found.other == Other::Armed && found.passed_over {
-        effects.extend([Effect::RecordFailure(Which::Other, Cause::PassedOver), Effect::OpenSlot]);
+    if found.other == Other::Armed && (found.armed_damaged || found.passed_over) {
+        // What the disk did is not the version's fault: it is installed again. What the boot loader did, it would do at each restart.
+        let note = if found.armed_damaged {
+            Effect::NoteDamage
+        } else {
+            Effect::RecordFailure(Which::Other, Cause::PassedOver)
+        };
+        effects.extend([note, Effect::OpenSlot]);
         found.other = Other::Closed;
     }
     let mut when = |wanted: bool, effect| effects.extend(wanted.then_some(effect));

@@ -1,15 +1,14 @@
-//! A new version hangs while it boots, all of it in one case, the init system in the other: the hardware watchdog restarts the machine,
-//! its tries are used up, and the old version runs again.
+//! A new version hangs while it boots, all of its processes in one case, the init system in the other: the hardware watchdog restarts
+//! the machine, its tries are used up, and the old version runs again.
 
 use slipway_tests::updates::{Edition, Host, Repository, Server};
 
 #[test]
 #[ignore = "waits for a watchdog three times: `make scenarios` runs it"]
-fn all_processors_are_taken() {
-    // By something that nothing may interrupt, the init system least of all.
-    let line = "echo -1 > /proc/sys/kernel/sched_rt_runtime_us; \
-        for cpu in /sys/devices/system/cpu/cpu[0-9]*; do taskset -c ${cpu##*cpu} chrt -f 99 bash -c 'while :; do :; done' & done; wait";
-    hangs("s10-processors", "2.spins", line);
+fn every_process_is_frozen() {
+    // The last group is its own.
+    let line = "for group in init.scope user.slice system.slice; do echo 1 > /sys/fs/cgroup/$group/cgroup.freeze; done";
+    hangs("s10-frozen", "2.frozen", line);
 }
 
 #[test]

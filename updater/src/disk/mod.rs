@@ -6,6 +6,7 @@ pub mod survey;
 
 use std::ops::Range;
 
+use slipway_images::digest::Digest;
 use slipway_images::disk::{
     CopyBytes, EditError, PartGuid, PartitionTable, TableCopy, TableError, TableImage, slot_attributes,
 };
@@ -169,6 +170,14 @@ impl<D: BlockDevice> Disk<D> {
         let offset = survey.esp.start;
         let disk = self.device().reader().map_err(|source| EspError::Read { offset, source })?;
         Ok(OldKernel { digest, size, bytes: Places::new(disk, places) })
+    }
+
+    /// Whether the kernel image of the slot that doesn't run is this one. What can't be read is another one.
+    pub fn other_kernel_is(&self, kernel: Digest, survey: &Survey) -> bool {
+        let Some(entry) = &survey.other().entry else { return false };
+        let esp = Esp::open(self.device(), bytes_of(&survey.esp));
+        let found = esp.and_then(|esp| esp.digest(self.device(), &entry.to_string()));
+        found.is_ok_and(|(digest, _)| digest == kernel)
     }
 
     fn open_esp(&mut self, purpose: Purpose) -> Result<Esp, DiskError> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use slipway_images::digest::Digest;
 use slipway_images::disk::Slot;
 use slipway_images::names::PartitionLabel;
 use slipway_images::verity::RootHash;
@@ -122,6 +123,8 @@ pub struct Waiting {
     pub root_hash: RootHash,
     /// Since which boot: it is due at the next.
     pub since: BootId,
+    /// What its kernel image was found to be when it was written.
+    pub kernel: Option<Digest>,
 }
 
 /// Something that happened.

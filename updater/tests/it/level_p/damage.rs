@@ -55,7 +55,7 @@ fn s02_killed_at_every_write_and_started_again() {
         install(&mut killed, &v2).unwrap_err();
         let mut image = disk.image();
         assert_eq!(firmware::would_boot(&mut image).unwrap().failures, [""; 0], "after {ops}");
-        let disk = disk.revived();
+        let disk = disk.with(image);
         let (mut next, _) = agent(&disk, v1.hash()).unwrap();
         let mut source = MemorySource::new(&v2);
         if next.state() != State::Armed {

@@ -89,10 +89,10 @@ impl RecordedDisk {
         Self(Arc::new(Mutex::new(Inner { image, boot, log: Vec::new(), left: None, flip: None })))
     }
 
-    /// The disk with what is on it, in the same boot, without faults.
-    pub fn revived(&self) -> Self {
-        let Inner { image, boot, .. } = &*self.inner();
-        Self(Arc::new(Mutex::new(Inner { image: image.clone(), boot: *boot, log: Vec::new(), left: None, flip: None })))
+    /// The disk with this on it, in the same boot, without faults.
+    pub fn with(&self, image: Image) -> Self {
+        let boot = self.inner().boot;
+        Self(Arc::new(Mutex::new(Inner { image, boot, log: Vec::new(), left: None, flip: None })))
     }
 
     /// The boot that uses the disk.
