@@ -4,6 +4,7 @@
 
 mod cache;
 mod container_host;
+mod interoperable;
 mod killed;
 mod machines;
 mod mirror;
