@@ -24,3 +24,4 @@ mod s27_machine_configuration;
 mod s28_state_of_a_newer_version;
 mod s29_first_boot_interrupted;
 mod s30_copied_disk;
+mod s34_restart_coordination;

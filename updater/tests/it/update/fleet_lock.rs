@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use slipway_images::update::StageWhen;
 use slipway_updater::ledger::UnixSeconds;
 use slipway_updater::machine::State;
-use slipway_updater::net::{Client, ClientOptions};
+use slipway_updater::net::{BaseUrl, Client, ClientOptions};
 use slipway_updater::restart::{
     LOCK_NOTE_PATH, LockId, LockNote, NotNow, Permit, Restarts, Urgency, Wait, release_locks,
 };
@@ -19,6 +19,10 @@ use super::lock_server::{LockFault, LockServer};
 const START: u64 = 1_795_000_000;
 const IDLE: State = State::Idle { fallback: true };
 const TRIAL: State = State::Trial { fallback: true };
+
+pub fn address(server: &LockServer) -> BaseUrl {
+    BaseUrl::new(&server.url()).unwrap()
+}
 
 /// A host with a clock that was set.
 struct Host {
@@ -38,8 +42,8 @@ impl Host {
         };
         write("etc/machine-id", &format!("{}\n", digit.to_string().repeat(32)));
         write("run/systemd/timesync/synchronized", "");
-        let lock =
-            FleetLock { url: server.url(), group: "web".to_owned().try_into().unwrap(), without_server_after: None };
+        let group = "web".to_owned().try_into().unwrap();
+        let lock = FleetLock { url: address(server), group, without_server_after: None };
         let settings = Settings {
             enabled: true,
             urls: Vec::new(),
@@ -189,7 +193,7 @@ fn a_lock_is_given_back_to_whom_it_was_taken_from() {
     let (before, after) = (LockServer::start(1), LockServer::start(1));
     let mut host = Host::new(&before, 'a');
     host.asks(false).unwrap();
-    host.settings.fleet_lock.as_mut().unwrap().url = after.url();
+    host.settings.fleet_lock.as_mut().unwrap().url = address(&after);
     host.asks(false).unwrap();
     assert_eq!((before.holders(), after.holders()), (vec![host.id()], vec![host.id()]));
     host.settings.fleet_lock = None;

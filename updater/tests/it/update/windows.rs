@@ -19,6 +19,7 @@ use slipway_updater::restart::{LockNote, Permit, Restarts, Wait, release_locks};
 use slipway_updater::source::Place;
 use slipway_updater::update::{FleetLock, LastCheck, Passed, Then, Updater, look, proceed};
 
+use super::fleet_lock::address;
 use super::lock_server::LockServer;
 use super::publish::Repository;
 use super::run::{boots_and_commits, settled, updater};
@@ -175,7 +176,7 @@ fn the_lock_is_taken_in_the_window_and_kept_through_the_trial() {
     let mut world = World::new(&["12:00-13:00"]);
     let server = LockServer::start(1);
     let group = "web".to_owned().try_into().unwrap();
-    world.updater.settings.fleet_lock = Some(FleetLock { url: server.url(), group, without_server_after: None });
+    world.updater.settings.fleet_lock = Some(FleetLock { url: address(&server), group, without_server_after: None });
     world.updater.client = Client::new(ClientOptions { stall: Duration::from_secs(5), ..ClientOptions::default() });
     world.pass();
     assert!(server.log().is_empty(), "outside of the window nobody is asked");
@@ -201,7 +202,7 @@ fn the_lock_is_given_back_once_the_host_is_back() {
     let mut world = World::new(&[]);
     let server = LockServer::start(1);
     let group = "web".to_owned().try_into().unwrap();
-    world.updater.settings.fleet_lock = Some(FleetLock { url: server.url(), group, without_server_after: None });
+    world.updater.settings.fleet_lock = Some(FleetLock { url: address(&server), group, without_server_after: None });
     world.updater.client = Client::new(ClientOptions { stall: Duration::from_secs(5), ..ClientOptions::default() });
     assert_eq!(world.pass().1.then, Then::Restart(Permit::Locked));
     let settles = |state| {
