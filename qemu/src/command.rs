@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::accelerator::Accelerator;
 use crate::disk::{Access, Bus, Format};
+use crate::fault::Nodes;
 use crate::firmware::Firmware;
 use crate::machine::{Console, Machine, Network, OnReset};
 use crate::smbios::comma_doubled;
@@ -117,8 +118,13 @@ fn disk_options(line: &mut Line, index: usize, bus: Bus, access: &Access, path: 
         Access::ReadOnly => ",readonly=on",
         Access::Direct | Access::Overlay(_) => "",
     };
-    let id = format!("disk{index}");
-    let start = format!("if=none,id={id},discard=unmap,detect-zeroes=unmap,format={}{caching},file=", format.name());
+    let (id, nodes) = (format!("disk{index}"), Nodes::of(index));
+    let start = format!(
+        "if=none,id={id},node-name={},discard=unmap,detect-zeroes=unmap,format={}{caching},file.node-name={},file=",
+        nodes.format,
+        format.name(),
+        nodes.file
+    );
     line.option("-drive", option(&[&start], path));
     let device = match bus {
         Bus::Virtio => "virtio-blk-pci",
@@ -240,11 +246,14 @@ mod tests {
             ..files()
         };
         for wanted in [
-            "-drive if=none,id=disk0,discard=unmap,detect-zeroes=unmap,format=raw,file=/d/a",
+            "-drive if=none,id=disk0,node-name=disk0-format,discard=unmap,detect-zeroes=unmap,format=raw,\
+             file.node-name=disk0-file,file=/d/a",
             "-device virtio-blk-pci,drive=disk0,serial=slipway-disk0,bootindex=1",
-            "-drive if=none,id=disk1,discard=unmap,detect-zeroes=unmap,format=qcow2,readonly=on,file=/d/b",
+            "-drive if=none,id=disk1,node-name=disk1-format,discard=unmap,detect-zeroes=unmap,format=qcow2,readonly=on,\
+             file.node-name=disk1-file,file=/d/b",
             "-device nvme,drive=disk1,serial=slipway-disk1,bootindex=2",
-            "-drive if=none,id=disk2,discard=unmap,detect-zeroes=unmap,format=qcow2,cache=unsafe,file=/d/c,,1",
+            "-drive if=none,id=disk2,node-name=disk2-format,discard=unmap,detect-zeroes=unmap,format=qcow2,cache=unsafe,\
+             file.node-name=disk2-file,file=/d/c,,1",
             "-device ide-hd,drive=disk2,serial=slipway-disk2,bootindex=3,bus=ide.2",
         ] {
             assert!(has(&machine, &files, wanted), "{wanted} not in {}", line(&machine, &files));

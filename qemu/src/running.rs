@@ -1,5 +1,6 @@
 //! A machine that runs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +15,9 @@ use tempfile::TempDir;
 
 use crate::accelerator::Choice;
 use crate::command::{Files, arguments, shell_quoted};
+use crate::disk::Disk;
 use crate::error::{Context, QemuError};
+use crate::fault::{DiskFault, Nodes, can_break};
 use crate::guest::{Channel, Guest, GuestError};
 use crate::machine::{Console, Machine};
 use crate::prepare;
@@ -43,6 +46,9 @@ pub struct Running {
     channel: Option<Channel>,
     evidence: Evidence,
     forwards: Vec<(u16, u16)>,
+    disks: Vec<Disk>,
+    /// Those of `disks` that have faults.
+    broken: BTreeSet<usize>,
     choice: Choice,
     name: String,
     start: Instant,
@@ -167,6 +173,8 @@ impl Running {
             channel,
             evidence,
             forwards: host_ports,
+            disks: machine.disks.clone(),
+            broken: BTreeSet::new(),
             choice,
             name,
             start,
@@ -263,6 +271,24 @@ impl Running {
     /// Gives a QMP command.
     pub fn command(&mut self, name: &str, arguments: &Value) -> Result<Value, QemuError> {
         self.monitor.command(name, arguments, PATIENCE).map_err(|what| self.evidence.monitor(what))
+    }
+
+    /// From now on a disk, by its place in the machine's description, has these faults and no others; none mend it. It is a raw
+    /// image that is written directly.
+    pub fn break_disk(&mut self, index: usize, faults: &[DiskFault]) -> Result<(), QemuError> {
+        if !self.disks.get(index).is_some_and(can_break) {
+            let what = format!("disk {index} is no raw image that is written directly");
+            return Err(QemuError::Description { machine: self.name.clone(), what });
+        }
+        for (name, arguments) in Nodes::of(index).commands(faults, self.broken.contains(&index)) {
+            self.command(name, &arguments)?;
+        }
+        if faults.is_empty() {
+            self.broken.remove(&index)
+        } else {
+            self.broken.insert(index)
+        };
+        Ok(())
     }
 
     /// Presses the power button (ACPI) and waits until the guest has switched itself off.

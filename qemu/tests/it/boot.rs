@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use slipway_qemu::Bus;
+use slipway_qemu::{Bus, DiskFault, Mark};
 
 use crate::sector::{SOON, Sector, machine};
 
@@ -51,4 +51,28 @@ fn a_read_only_disk_stays_as_it_is() {
     running.wait_for_serial("disk error", SOON).unwrap();
     drop(running);
     assert_eq!(fs::read(sector.path()).unwrap(), before);
+}
+
+#[test]
+fn a_disk_fails_as_long_as_it_is_broken() {
+    let sector = Sector::new();
+    let mut running = machine(sector.disk()).start().unwrap();
+    let (_, mut mark) = running.wait_for_serial_after(Mark::default(), "boots 1", SOON).unwrap();
+    let write = DiskFault::Write { sector: 1 };
+    let elsewhere = DiskFault::Write { sector: 2 };
+    let read = DiskFault::Read { sector: 1 };
+    for (faults, said) in [
+        (vec![elsewhere, write], "disk error"),
+        (vec![read], "disk error"),
+        (vec![elsewhere], "boots 2"),
+        (vec![], "boots 3"),
+    ] {
+        running.break_disk(0, &faults).unwrap();
+        running.reset().unwrap();
+        (_, mark) = running.wait_for_serial_after(mark, said, SOON).unwrap();
+    }
+    drop(running);
+    let mut running = machine(sector.disk().thrown_away()).start().unwrap();
+    let error = running.break_disk(0, &[DiskFault::Flush]).unwrap_err().to_string();
+    assert!(error.ends_with("disk 0 is no raw image that is written directly"), "{error}");
 }

@@ -6,6 +6,7 @@ mod s02_updater_killed;
 mod s04_power_cuts_while_updating;
 mod s05_torn_partition_table;
 mod s06_dirty_esp;
+mod s07_disk_fails;
 mod s07_esp_full_or_mounted;
 mod s08_corrupt_kernel_image;
 mod s09_panic_on_boot;
