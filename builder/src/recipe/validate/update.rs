@@ -82,7 +82,7 @@ fn windows(checker: &mut Checker<'_>, shape: &UpdateShape) -> Vec<Window> {
                 WindowError::Short(_) => "make it longer: a host that wakes up for it must find it open",
                 WindowError::Zone(_) => "write a zone of the IANA database: `Europe/Berlin`, say, or none for UTC",
             };
-            Wrong { why: format!("cannot be `{text}`: {error}"), help: help.into() }
+            Wrong { why: format!("is wrong: {error}"), help: help.into() }
         })
     })
 }
