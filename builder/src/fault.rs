@@ -184,6 +184,7 @@ impl From<&ReleaseError> for Fault {
             ReleaseError::Io { .. }
             | ReleaseError::LastVersion(_)
             | ReleaseError::Time { .. }
+            | ReleaseError::OldKeys(_)
             | ReleaseError::Keys(_)
             | ReleaseError::Store(_)
             | ReleaseError::Compress(_)

@@ -74,7 +74,7 @@ struct Init {
     #[arg(long, value_name = "N", default_value = "1")]
     threshold: NonZeroU64,
     /// Days that the root counts
-    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = days())]
     expires_in: u64,
     /// No passphrase for the keys that sign releases
     #[arg(long)]
@@ -90,7 +90,7 @@ struct Rotate {
     #[arg(default_value = "keys/private")]
     folder: PathBuf,
     /// Days that the new root counts
-    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = days())]
     expires_in: u64,
     /// Public key that may sign roots from now on; any number of times
     #[arg(long, value_name = "FILE")]
@@ -186,6 +186,13 @@ fn sign(
 ) -> anyhow::Result<()> {
     let bytes = std::fs::read(draft).with_context(|| format!("{} could not be read", draft.display()))?;
     let unsigned = UnsignedRole::<Root>::from_draft(&bytes)?;
+    for key in keys.iter().map(slipway_trust::tuf::sign::SigningKey::id) {
+        if !unsigned.content().root.key_ids.contains(&key) {
+            context.note(&format!(
+                "{key} is no root key of this draft: its signature counts only if the root before names it"
+            ));
+        }
+    }
     let signing = KeyFolder::sign(draft, keys, copies)?;
     let state = match &signing {
         Signing::Published(path) => format!("{} is the root now\n", path.display()),
@@ -252,6 +259,11 @@ fn describe(root: &Root, now: UnixTime) -> String {
         }
     }
     text
+}
+
+/// A root that is over at once is of no use, and one that counts for longer than a century was a slip.
+fn days() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=36_500)
 }
 
 fn period(days: u64) -> (UnixTime, UnixTime) {

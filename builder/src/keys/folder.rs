@@ -58,8 +58,17 @@ impl KeyFolder {
 
     /// Replaces the key of an online role. The old one is kept beside it as long as no new root is published: releases are
     /// signed with it until then.
+    ///
+    /// One that waits for a draft that is no more was never in a root, and goes.
     pub fn create_next_key(&self, role: TopRole, protection: &Protection) -> Result<SigningKey, KeysError> {
-        create(&self.next_key_path(role), protection)
+        let path = self.next_key_path(role);
+        if self.draft()?.is_none() {
+            for left in [&path, &file::public_path(&path)].into_iter().filter(|left| left.exists()) {
+                let removed = fs::remove_file(left);
+                removed.map_err(|source| KeysError::Io { path: left.clone(), what: "removed", source })?;
+            }
+        }
+        create(&path, protection)
     }
 
     /// The file of an online role's private key.

@@ -75,7 +75,8 @@ pub fn withdraw(
         for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
             offer.withdrawn = Some(Withdrawal { reason: reason.to_owned() });
         }
-        let best = channel.offers.iter().rev().find(|offer| offer.withdrawn.is_none());
+        // A host with another version takes none that is paused.
+        let best = channel.offers.iter().rev().find(|offer| offer.withdrawn.is_none() && !offer.rollout.paused);
         let best = best.map(|offer| offer.version.clone());
         if let Some(best) = best.as_ref().filter(|best| *best < label.version() && !keep_floor) {
             channel.floor = Some(channel.floor.map_or_else(|| best.clone(), |floor| floor.min(best.clone())));

@@ -142,10 +142,14 @@ impl<'a> Publisher<'a> {
         Ok(repository.into_written())
     }
 
-    /// Signs the timestamp once more, and nothing else. So that it can run often and by itself, it needs that key alone.
+    /// Signs the timestamp once more, and nothing else. So that it can run often and by itself, it needs that key alone. Refused once
+    /// a newer root has replaced the keys of the rest: hosts that follow it would believe none of what is published.
     pub fn refresh(self) -> Result<Vec<String>, ReleaseError> {
         let Self { mut repository, published, roots, keys, terms } = self;
         let now = published.metadata.as_ref().ok_or_else(|| ReleaseError::Nothing(repository.path().to_owned()))?;
+        if published.old_content_keys {
+            return Err(ReleaseError::OldKeys(roots.newest().header.version));
+        }
         let key = keys.folder.signing_key(TopRole::Timestamp, keys.ask)?;
         let mut timestamp = (*now.timestamp).clone();
         timestamp.header = header(next_timestamp_version(&published)?, &terms, terms.timestamp_days);

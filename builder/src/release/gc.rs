@@ -23,7 +23,7 @@ pub struct Freed {
 }
 
 /// Publishes all channels without their older versions, and releases that no channel offers any more not at all. Each channel
-/// keeps its newest `keep` versions, every one that hosts must take on their way to these, and what was withdrawn since.
+/// keeps its newest `keep` versions that hosts may take, every one that hosts must take on their way to these, and what was withdrawn or is paused since.
 /// Returns the names of the releases that went; nothing is published when there are none. Their files stay until [`gc`].
 pub fn forget(publisher: Publisher<'_>, keep: usize) -> Result<Vec<String>, ReleaseError> {
     let now = publisher.published();
@@ -53,7 +53,7 @@ pub fn forget(publisher: Publisher<'_>, keep: usize) -> Result<Vec<String>, Rele
 
 /// The versions that stay in a channel.
 fn staying(offers: &[Offer], keep: usize) -> BTreeSet<Version> {
-    let good = offers.iter().rev().filter(|offer| offer.withdrawn.is_none());
+    let good = offers.iter().rev().filter(|offer| offer.withdrawn.is_none() && !offer.rollout.paused);
     let mut stay: BTreeSet<Version> = good.take(keep.max(1)).map(|offer| offer.version.clone()).collect();
     let oldest = stay.first().cloned();
     // From the newest to the oldest: a stepping stone may need another one.
@@ -64,9 +64,11 @@ fn staying(offers: &[Offer], keep: usize) -> BTreeSet<Version> {
         // The oldest of them asks for the least.
         stay.extend(offers.iter().find(is_stone).map(|stone| stone.version.clone()));
     }
-    // Hosts that run one of these must hear that it was taken back.
-    let since =
-        |offer: &&Offer| offer.withdrawn.is_some() && oldest.as_ref().is_none_or(|oldest| offer.version > *oldest);
+    // Hosts that run one of these must hear that it was taken back; what is paused may go on.
+    let since = |offer: &&Offer| {
+        (offer.withdrawn.is_some() || offer.rollout.paused)
+            && oldest.as_ref().is_none_or(|oldest| offer.version > *oldest)
+    };
     stay.extend(offers.iter().filter(since).map(|offer| offer.version.clone()));
     stay
 }

@@ -128,6 +128,12 @@ pub enum ReleaseError {
     /// There is no version after the last one.
     #[error("no version of metadata can follow {0}")]
     LastVersion(MetadataVersion),
+    /// What is published was signed with keys that were replaced since.
+    #[error(
+        "what is published was signed with keys that root {0} has replaced, and a new timestamp is not enough for hosts that follow it: \
+         `slipway release refresh --all` signs all of it again"
+    )]
+    OldKeys(MetadataVersion),
     /// The clock goes back.
     #[error("it is {now} here, and the repository was last signed at {issued}: set the clock right")]
     Time {

@@ -27,6 +27,8 @@ pub struct Published {
     pub releases: BTreeMap<TargetName, ReleaseDocument>,
     /// Whether some of it was signed with keys that the newest root has replaced.
     pub old_keys: bool,
+    /// Whether that is so of targets or snapshot, which a new timestamp doesn't mend.
+    pub old_content_keys: bool,
 }
 
 /// Metadata that belongs together.
@@ -43,14 +45,19 @@ pub struct PublishedMetadata {
 impl Published {
     /// Reads what `repository` says, by the chain of `roots`, the newest last.
     pub fn read(repository: &Repository, roots: &[VerifiedRoot]) -> Result<Self, ReleaseError> {
-        let mut published =
-            Self { metadata: None, channels: BTreeMap::new(), releases: BTreeMap::new(), old_keys: false };
+        let mut published = Self {
+            metadata: None,
+            channels: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            old_keys: false,
+            old_content_keys: false,
+        };
         let limits = ClientLimits::default();
         let Some(bytes) = repository.read("metadata/timestamp.json", limits.timestamp)? else {
             return Ok(published);
         };
-        let mut old_keys = false;
-        let timestamp = by_any(roots, &RoleName::timestamp(), &mut old_keys, |root| {
+        let (mut old_keys, mut old_timestamp_key) = (false, false);
+        let timestamp = by_any(roots, &RoleName::timestamp(), &mut old_timestamp_key, |root| {
             root.next_timestamp(&bytes, None)?.ok_or(MetadataError::NotInSnapshot)
         })?;
         let name = metadata_name(timestamp.snapshot.version, &RoleName::snapshot());
@@ -82,7 +89,8 @@ impl Published {
             }
         }
         published.metadata = Some(PublishedMetadata { timestamp, snapshot, targets });
-        published.old_keys = old_keys;
+        published.old_keys = old_keys || old_timestamp_key;
+        published.old_content_keys = old_keys;
         Ok(published)
     }
 

@@ -124,6 +124,27 @@ fn development_keys_are_made_at_once() {
 }
 
 #[test]
+fn a_draft_that_was_deleted_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let rotate = ["rotate", "k", "--replace", "timestamp", "--unprotected"];
+    done(folder.path(), "", &["init", "k", "--development"]);
+    done(folder.path(), "", &rotate);
+    fs::remove_file(folder.path().join("k/2.root.draft.json")).unwrap();
+    done(folder.path(), "", &rotate);
+    let told = done(folder.path(), "", &["sign", "k/2.root.draft.json", "--key", "k/root.pem"]);
+    assert!(told.contains("2.root.json is the root now"), "{told}");
+}
+
+#[test]
+fn a_root_counts_for_days_that_make_sense() {
+    let folder = tempfile::tempdir().unwrap();
+    for days in ["0", "36501", "18446744073709551615"] {
+        refused(folder.path(), "", &["init", "k", "--development", "--expires-in", days], "is not in 1..=36500");
+    }
+    assert!(!folder.path().join("k").exists());
+}
+
+#[test]
 fn a_root_that_is_about_to_expire_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     done(folder.path(), "", &["init", "k", "--development", "--expires-in", "30"]);

@@ -54,7 +54,12 @@ impl Args {
             context.print_json(&changed)?;
             return Ok(ExitCode::Success);
         }
-        let line = |channel: &ChannelName| format!("{} is changed in channel {channel}\n", self.release);
+        let what = match (self.pause, self.resume) {
+            (true, _) => "is paused",
+            (_, true) => "goes on",
+            _ => "is changed",
+        };
+        let line = |channel: &ChannelName| format!("{} {what} in channel {channel}\n", self.release);
         context.print(&changed.iter().map(line).collect::<Vec<_>>().concat())?;
         Ok(ExitCode::Success)
     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use slipway_builder::release::{Repository, verify};
 use slipway_images::calendar::Moment;
 use slipway_trust::time::UnixTime;
+use slipway_trust::tuf::VerifiedRoot;
 
 use crate::context::Context;
 use crate::exit_codes::{ExitCode, OrFault as _};
@@ -33,6 +34,7 @@ impl Args {
         }
         let path = self.root.unwrap_or(own);
         let root = std::fs::read(&path).with_context(|| format!("{} could not be read", path.display()))?;
+        VerifiedRoot::anchor(&root).with_context(|| format!("{} is no root metadata", path.display()))?;
         let now = self.time.map_or_else(UnixTime::now, |time| UnixTime::from_secs(time.seconds()));
         let progress = context.progress();
         let found = verify(&Repository::at(&self.repo), &root, now, &*progress).or_fault()?;

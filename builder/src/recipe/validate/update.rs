@@ -1,10 +1,13 @@
 //! `[update]`.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slipway_images::release::ChannelName;
 use slipway_images::update::{FleetLockSettings, Hours, LockGroup, StageWhen, UpdateSettings};
 use slipway_images::window::{WINDOWS_MAX, Window, WindowError};
+use slipway_trust::tuf::VerifiedRoot;
 
 use super::Checker;
 use crate::recipe::model::UpdateSection;
@@ -51,9 +54,22 @@ pub(super) fn section(checker: &mut Checker<'_>, at: &At<UpdateShape>) -> Option
         checker.problem(&entry, "`update` has no `root`", "in this table", help);
         return None;
     };
-    let root = checker.local("update.root", root, false)?;
+    let root = trusted_root(checker, root)?;
     let channel = channel?;
     Some(UpdateSection { settings: UpdateSettings { urls, channel, every, restart, windows, stage, fleet_lock }, root })
+}
+
+/// The root metadata that hosts of the image trust. It may have expired: what counts is its successors.
+fn trusted_root(checker: &mut Checker<'_>, at: &At<String>) -> Option<PathBuf> {
+    let path = checker.local("update.root", at, false)?;
+    let anchored = match fs::read(&path) {
+        Ok(bytes) => VerifiedRoot::anchor(&bytes).map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let Err(why) = anchored else { return Some(path) };
+    let message = format!("`update.root` names `{}`, which no host could trust: {why}", at.get());
+    checker.problem(&at.span(), message, "", "name a root of your key folder: `keys/private/1.root.json`, say");
+    None
 }
 
 /// An address that paths are put behind.

@@ -176,6 +176,24 @@ fn a_version_that_is_taken_back_sends_hosts_to_the_best_other_one() {
 }
 
 #[test]
+fn a_version_that_is_paused_is_no_way_out_and_is_not_forgotten() {
+    let site = Site::new();
+    for version in 1..=3 {
+        site.add(version);
+    }
+    let (two, three) = ("web_2".parse().unwrap(), "web_3".parse().unwrap());
+    let pause = RolloutChange { paused: Some(true), ..RolloutChange::default() };
+    site.publish(NOW.after(10), |publisher| change_rollout(publisher, &two, None, &pause)).unwrap();
+    let withdrawn = site.publish(NOW.after(20), |publisher| withdraw(publisher, &three, None, "no network", false));
+    assert_eq!(withdrawn.unwrap().instead, [Some("1".parse().unwrap())]);
+    let host = Host::new(&site.root());
+    assert_eq!(host.channel(&site.path("repo"), NOW.after(100)).unwrap().floor, Some("1".parse().unwrap()));
+    assert_eq!(site.publish(NOW.after(30), |publisher| forget(publisher, 1)).unwrap(), [""; 0]);
+    site.try_add(4, "stable", NOW.after(35)).unwrap();
+    assert_eq!(site.publish(NOW.after(40), |publisher| forget(publisher, 1)).unwrap(), ["web_1", "web_2", "web_3"]);
+}
+
+#[test]
 fn a_rollout_is_changed_without_touching_the_release() {
     let site = Site::new();
     site.add(1);
@@ -274,6 +292,24 @@ fn replaced_keys_end_with_everything_signed_again() {
     // A host that was off meanwhile, and one that starts from the new root.
     assert_eq!(host.newest(&site.path("repo")), "1");
     assert_eq!(Host::new(&fs::read(site.path("keys/2.root.json")).unwrap()).newest(&site.path("repo")), "1");
+    site.is_whole(1);
+}
+
+#[test]
+fn a_timestamp_alone_is_not_signed_for_what_replaced_keys_have_signed() {
+    let site = Site::new();
+    site.add(1);
+    site.rotate(&[TopRole::Targets]);
+    let before = files(&site.path("repo"));
+    let refused = site.refresh(NOW.after(30)).unwrap_err();
+    assert!(matches!(refused, ReleaseError::OldKeys(_)) && refused.to_string().contains("--all"), "{refused}");
+    assert!(files(&site.path("repo")) == before, "hosts go on with what is published");
+    site.publish(NOW.after(40), |publisher| publisher.publish(&Changes::default())).unwrap();
+    site.refresh(NOW.after(50)).unwrap();
+    site.is_whole(1);
+    // Another timestamp key is all that a timestamp needs.
+    site.rotate(&[TopRole::Timestamp]);
+    assert_eq!(site.refresh(NOW.after(60)).unwrap(), ["metadata/3.root.json", "metadata/timestamp.json"]);
     site.is_whole(1);
 }
 
