@@ -23,6 +23,8 @@ pub enum Phase {
     Pack,
     /// Reading an image or a repository to see whether it is whole; units are bytes of roots.
     Verify,
+    /// Copying what is published; units are bytes.
+    Export,
     /// Booting a machine.
     Boot,
 }

@@ -39,11 +39,11 @@ pub fn export_folder(
 ) -> Result<Exported, ReleaseError> {
     let Plan { parts, files, timestamp } = Plan::of(repository, published, roots)?;
     let total = parts.values().map(|part| part.size).sum();
-    progress.event(Event::Start(Phase::Write, Some(total)));
+    progress.event(Event::Start(Phase::Export, Some(total)));
     let mut exported = Exported { files: 1 + (parts.len() + files.len()) as u64, bytes: total, copied: 0 };
     for part in parts.values() {
         if to.holds(part)? {
-            progress.event(Event::Advance(Phase::Write, part.size));
+            progress.event(Event::Advance(Phase::Export, part.size));
             continue;
         }
         let (mut writer, path) = (to.begin_part()?, repository.part(part));
@@ -55,7 +55,7 @@ pub fn export_folder(
         }
         to.finish_part(writer)?;
         exported.copied += part.size;
-        progress.event(Event::Advance(Phase::Write, part.size));
+        progress.event(Event::Advance(Phase::Export, part.size));
     }
     for (name, bytes) in &files {
         to.put(name, bytes)?;
@@ -63,7 +63,7 @@ pub fn export_folder(
     }
     to.replace("metadata/timestamp.json", &timestamp)?;
     exported.bytes += timestamp.len() as u64;
-    progress.event(Event::Done(Phase::Write, &format!("{} files", exported.files)));
+    progress.event(Event::Done(Phase::Export, &format!("{} files", exported.files)));
     Ok(exported)
 }
 
@@ -81,7 +81,7 @@ pub fn export_tar(
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     let temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(written)?;
     let total = parts.values().map(|part| part.size).sum();
-    progress.event(Event::Start(Phase::Write, Some(total)));
+    progress.event(Event::Start(Phase::Export, Some(total)));
     let seconds = published.issued().map_or(0, UnixTime::as_secs);
     let header = |size| {
         let mut header = tar::Header::new_ustar();
@@ -100,7 +100,7 @@ pub fn export_tar(
         if reader.digest.finish().1 != part.sha256 {
             return Err(ReleaseError::Damaged { path, what: "part" });
         }
-        progress.event(Event::Advance(Phase::Write, part.size));
+        progress.event(Event::Advance(Phase::Export, part.size));
     }
     for (name, bytes) in files.iter().chain([&("metadata/timestamp.json".to_owned(), timestamp)]) {
         archive.append_data(&mut header(bytes.len() as u64), name, &bytes[..]).map_err(written)?;
@@ -109,7 +109,7 @@ pub fn export_tar(
     let flushed = archive.into_inner().and_then(|mut buffer| buffer.flush());
     flushed.and_then(|()| temporary.as_file().sync_all()).map_err(written)?;
     temporary.persist(to).map_err(|error| written(error.error))?;
-    progress.event(Event::Done(Phase::Write, &format!("{} files", exported.files)));
+    progress.event(Event::Done(Phase::Export, &format!("{} files", exported.files)));
     Ok(exported)
 }
 

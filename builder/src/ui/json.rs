@@ -72,6 +72,7 @@ fn name(phase: Phase) -> &'static str {
         Phase::Patch => "patch",
         Phase::Pack => "pack",
         Phase::Verify => "verify",
+        Phase::Export => "export",
         Phase::Boot => "boot",
     }
 }

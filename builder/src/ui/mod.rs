@@ -92,6 +92,7 @@ fn label(phase: Phase) -> &'static str {
         Phase::Patch => "Making patches",
         Phase::Pack => "Compressing the image",
         Phase::Verify => "Verifying",
+        Phase::Export => "Copying releases",
         Phase::Boot => "Booting",
     }
 }

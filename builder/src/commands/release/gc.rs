@@ -33,11 +33,12 @@ struct Collected {
 impl Args {
     /// Does it, and says what went.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        self.signing.is_there()?;
         let forgotten = match self.keep {
             None => Vec::new(),
             Some(keep) => {
                 let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-                self.signing.publish(context, |publisher| forget(publisher, keep))?
+                self.signing.change(context, |publisher| forget(publisher, keep))?
             }
         };
         let freed = collect(self.signing.repo(), context).or_fault()?;

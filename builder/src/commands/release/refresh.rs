@@ -22,7 +22,7 @@ impl Args {
         let refresh = |publisher: Publisher<'_>| {
             if self.all { publisher.publish(&Changes::default()) } else { publisher.refresh() }
         };
-        let files = self.signing.publish(context, refresh)?;
+        let files = self.signing.change(context, refresh)?;
         if context.json() {
             context.print_json(&files)?;
         } else {

@@ -49,7 +49,7 @@ impl Args {
         };
         let channel = self.channel.as_ref();
         let changed =
-            self.signing.publish(context, |publisher| change_rollout(publisher, &self.release, channel, &change))?;
+            self.signing.change(context, |publisher| change_rollout(publisher, &self.release, channel, &change))?;
         if context.json() {
             context.print_json(&changed)?;
             return Ok(ExitCode::Success);

@@ -48,7 +48,23 @@ impl Signing {
         &self.repo
     }
 
-    /// Locks the repository and does `publish` with it.
+    /// The same where something was published before: nothing is made where there is no repository.
+    pub fn change<T>(
+        &self,
+        context: &Context,
+        change: impl FnOnce(Publisher<'_>) -> Result<T, ReleaseError>,
+    ) -> anyhow::Result<T> {
+        self.is_there()?;
+        self.publish(context, change)
+    }
+
+    /// That there is a repository.
+    pub fn is_there(&self) -> anyhow::Result<()> {
+        let found = self.repo.join("metadata").exists();
+        found.then_some(()).ok_or_else(|| ReleaseError::Nothing(self.repo.clone())).or_fault()
+    }
+
+    /// Locks the repository, which is made if it isn't there, and does `publish` with it.
     pub fn publish<T>(
         &self,
         context: &Context,
@@ -69,7 +85,7 @@ impl Signing {
                 context.note(&warning);
             }
             if publisher.published().old_keys {
-                context.note("what is published was signed with keys that a newer root has replaced; `list` shows it");
+                context.note("what is published was signed with keys that a newer root has replaced");
             }
             publish(publisher)
         });

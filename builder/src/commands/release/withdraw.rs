@@ -32,7 +32,7 @@ pub struct Args {
 impl Args {
     /// Does it, and says what hosts take instead.
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let withdrawn = self.signing.publish(context, |publisher| {
+        let withdrawn = self.signing.change(context, |publisher| {
             withdraw(publisher, &self.release, self.channel.as_ref(), &self.reason, self.keep_floor)
         })?;
         if context.json() {

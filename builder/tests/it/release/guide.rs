@@ -96,3 +96,15 @@ fn failures_have_their_status_and_leave_nothing() {
     let (status, text) = site.release(&["verify", "repo", "--time", TIME]);
     assert!(status == Some(6) && text.contains("0 of the 1 signatures"), "{text}");
 }
+
+#[test]
+fn nothing_is_made_where_there_is_no_repository() {
+    let site = Site::new();
+    let arguments: [&[&str]; 4] =
+        [&["refresh"], &["gc"], &["rollout", "web_1", "--pause"], &["withdraw", "web_1", "--reason", "none"]];
+    for arguments in arguments {
+        let (status, text) = site.release(&[arguments, &["--repo", "nowhere", "--keys", "keys"]].concat());
+        assert!(status == Some(1) && text.contains("nowhere holds no releases"), "{arguments:?}: {text}");
+    }
+    assert!(!site.path("nowhere").exists());
+}
