@@ -45,7 +45,7 @@ pub struct Outlook {
 
 impl Outlook {
     /// The outlook of the host whose root is at `root`, which stands there. `last` has what the channel said of the version that
-    /// is installed. A host without a repository has nothing to wait for.
+    /// is installed. A host that isn't told of any channel has nothing to wait for.
     pub fn of_host(
         root: &Path,
         state: Option<State>,
@@ -55,7 +55,7 @@ impl Outlook {
         let note = Some(LockNote::load(root)).filter(|note| *note != LockNote::default());
         let settings = match Settings::load(root) {
             Ok(settings) => settings,
-            Err(SettingsError::NoRepository) => return Ok(Self { lock: note, ..Self::default() }),
+            Err(SettingsError::NoChannel) => return Ok(Self { lock: note, ..Self::default() }),
             Err(error) => return Err(error.into()),
         };
         let client = Client::default();

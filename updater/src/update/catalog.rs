@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use slipway_images::names::{ImageId, PartitionLabel};
 use slipway_images::release::{
@@ -19,14 +20,19 @@ use slipway_trust::tuf::{
 };
 use thiserror::Error;
 
-use crate::net::{self, FolderTransport, HttpTransport};
+use crate::agent::chain;
+use crate::net::{self, FolderTransport, HttpError, HttpTransport};
 use crate::replace;
-use crate::source::Place;
+use crate::source::{Patience, Place};
 
 /// Where trusted metadata is kept.
 pub const TRUST_FOLDER: &str = "var/lib/slipway/trust";
 /// Where documents are kept.
 const DOCUMENTS_FOLDER: &str = "var/lib/slipway/documents";
+/// How often metadata is asked for again: some seconds long. Who asks by hand wants to know, and the timer comes again.
+const ROUNDS: u32 = 3;
+/// Places that have taken so long to fail aren't asked again.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Why it isn't known what a repository offers.
 #[derive(Debug, Error)]
@@ -58,6 +64,12 @@ pub enum CatalogError {
         /// Why.
         source: Box<TufError>,
     },
+    /// The repository can't be used at any of several places.
+    #[error("the repository can't be used: {reasons}")]
+    Nowhere {
+        /// What was wrong at each place.
+        reasons: String,
+    },
     /// A document that makes no sense.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -88,41 +100,42 @@ pub struct Catalog {
     place: Place,
     repository: Repository<DirStore, PlaceTransport>,
     documents: PathBuf,
+    patience: Patience,
 }
 
 impl Catalog {
-    /// Brings the metadata of a repository up to date: from the first of these places where that can be done. The root of the
-    /// host's file system is at `root`; what it trusts at the very first time is the file `anchor`. `clock` is believed as
-    /// far as metadata lets it.
+    /// Brings the metadata of a repository up to date: from the first of these places where that can be done. Where none can
+    /// and one may later, they are asked again, a few times. The root of the host's file system is at `root`; what it
+    /// trusts at the very first time is the file `anchor`. `clock` is believed as far as metadata lets it.
     pub fn refresh(
         root: &Path,
         anchor: &Path,
         places: &[Place],
         client: &net::Client,
+        patience: Patience,
         clock: Clock,
     ) -> Result<Self, CatalogError> {
         let folder = root.join(TRUST_FOLDER);
         begin(&folder, anchor)?;
-        let mut first_error = None;
-        for place in places {
-            let refresh = || -> Result<_, TufError> {
-                let store = DirStore::open(&folder)?;
-                let transport = PlaceTransport::new(place, client);
-                Client::open(store, transport, ClientLimits::default(), clock)?.refresh()
-            };
-            match refresh() {
-                Ok(repository) => {
-                    let documents = root.join(DOCUMENTS_FOLDER);
-                    return Ok(Self { place: place.clone(), repository, documents });
-                }
-                Err(source) => {
-                    let failed = CatalogError::Tuf { place: place.to_string(), source: Box::new(source) };
-                    first_error.get_or_insert(failed);
+        let refresh = |place: &Place| -> Result<_, TufError> {
+            let store = DirStore::open(&folder)?;
+            let transport = PlaceTransport::new(place, client);
+            Client::open(store, transport, ClientLimits::default(), clock)?.refresh()
+        };
+        let patience = Patience { attempts: patience.attempts.min(ROUNDS), ..patience };
+        let at_any_place = || {
+            let mut failures = Failures::new();
+            for place in places {
+                match refresh(place) {
+                    Ok(repository) => return Ok((place.clone(), repository)),
+                    Err(error) => failures.push((place, error)),
                 }
             }
-        }
-        let none = || CatalogError::Tuf { place: "no place".to_owned(), source: Box::new(TufError::NoRoot) };
-        Err(first_error.unwrap_or_else(none))
+            Err(failures)
+        };
+        let passes = |failures: &Failures<'_>| failures.iter().any(|(place, error)| may_pass(place, error));
+        let (place, repository) = again(patience, passes, at_any_place).map_err(nowhere)?;
+        Ok(Self { place, repository, documents: root.join(DOCUMENTS_FOLDER), patience })
     }
 
     /// Where it was read.
@@ -174,11 +187,57 @@ impl Catalog {
             return Ok(bytes);
         }
         let mut bytes = Vec::new();
-        self.repository.download(&target, &mut bytes).map_err(failed)?;
+        let download = || {
+            bytes.clear();
+            self.repository.download(&target, &mut bytes)
+        };
+        again(self.patience, |error| may_pass(&self.place, error), download).map_err(failed)?;
         // It is for the next time only: what can't be kept is fetched again.
         let _ = replace::for_now(&kept, &bytes);
         Ok(bytes)
     }
+}
+
+/// What went wrong, by place.
+type Failures<'a> = Vec<(&'a Place, TufError)>;
+
+/// Does it until it is done, or fails in a way that doesn't pass, or there is no more patience.
+fn again<T, E>(patience: Patience, passes: impl Fn(&E) -> bool, mut act: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let began = Instant::now();
+    let mut waits = 0;
+    loop {
+        let error = match act() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let wait = patience.wait(waits).filter(|_| passes(&error) && began.elapsed() < LONGEST);
+        let Some(wait) = wait else { return Err(error) };
+        std::thread::sleep(wait);
+        waits += 1;
+    }
+}
+
+/// Whether asking a place again later may help.
+fn may_pass(place: &Place, error: &TufError) -> bool {
+    match (place, error) {
+        (Place::Url(_), TufError::Transport { source, .. }) => {
+            source.downcast_ref::<HttpError>().is_none_or(HttpError::may_pass)
+        }
+        _ => false,
+    }
+}
+
+/// What was wrong at each place.
+fn nowhere(mut failures: Failures<'_>) -> CatalogError {
+    if failures.len() > 1 {
+        let reasons: Vec<_> = failures.iter().map(|(place, error)| format!("{place}: {}", chain(error))).collect();
+        return CatalogError::Nowhere { reasons: reasons.join("; ") };
+    }
+    let (place, source) = match failures.pop() {
+        Some((place, source)) => (place.to_string(), source),
+        None => ("no place".to_owned(), TufError::NoRoot),
+    };
+    CatalogError::Tuf { place, source: Box::new(source) }
 }
 
 /// Trusts the image's root, the first time. A store that is damaged is an error, never a fresh start.

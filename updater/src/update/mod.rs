@@ -95,12 +95,21 @@ pub struct Installed {
 }
 
 impl Updater {
-    /// The updater of the host whose root is at `root`, from a folder instead of the network if `offline` says so.
+    /// The updater of the host whose root is at `root`, from a folder instead of the network if `offline` says so: no URLs need
+    /// be known then.
     pub fn of_host(root: &Path, offline: Option<&Path>, by_hand: bool) -> Result<Self, SettingsError> {
-        let settings = Settings::load(root)?;
-        let places = match offline {
-            Some(folder) => vec![Place::Folder(folder.to_owned())],
-            None => settings.urls.iter().cloned().map(Place::Url).collect(),
+        let loaded = Settings::load(root);
+        let (settings, places) = match offline {
+            Some(folder) => (loaded?, vec![Place::Folder(folder.to_owned())]),
+            None => match loaded {
+                Ok(settings) if settings.urls.is_empty() => return Err(SettingsError::NoRepository),
+                Err(SettingsError::NoChannel) => return Err(SettingsError::NoRepository),
+                loaded => {
+                    let settings = loaded?;
+                    let places = settings.urls.iter().cloned().map(Place::Url).collect();
+                    (settings, places)
+                }
+            },
         };
         let (client, patience) = (Client::default(), Patience::default());
         Ok(Self { root: root.to_owned(), places, settings, client, patience, by_hand })
@@ -115,7 +124,7 @@ impl Updater {
         let survey = agent.survey().map_err(AgentError::from)?;
         let anchor = below(&self.root, TRUSTED_ROOT_PATH);
         let clock = Clock::new(UnixTime::from_secs(agent.now().0), built(&self.root));
-        let mut catalog = Catalog::refresh(&self.root, &anchor, &self.places, &self.client, clock)?;
+        let mut catalog = Catalog::refresh(&self.root, &anchor, &self.places, &self.client, self.patience, clock)?;
         let channel = catalog.channel(survey.running_label.id(), &self.settings.channel)?;
         let other = survey.other();
         let has_tries = |tries| matches!(tries, BootTries::Counted { left, .. } if left > TriesLeft(0));

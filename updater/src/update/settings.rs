@@ -37,6 +37,9 @@ pub enum SettingsError {
     /// Neither image nor machine says where updates come from.
     #[error("no repository is known: neither the image's recipe nor {CONFIG_PATH} has [update] with urls and channel")]
     NoRepository,
+    /// Neither image nor machine names a channel.
+    #[error("no channel is known: neither the image's recipe nor {CONFIG_PATH} has [update] with channel")]
+    NoChannel,
     /// A file can't be read.
     #[error("can't read {path}")]
     Read {
@@ -75,7 +78,7 @@ pub enum SettingsError {
 pub struct Settings {
     /// Whether the host updates itself at all.
     pub enabled: bool,
-    /// Base URLs of the repository, the best one first.
+    /// Base URLs of the repository, the best one first. None on a host that is updated from folders only.
     pub urls: Vec<BaseUrl>,
     /// The channel.
     pub channel: ChannelName,
@@ -153,19 +156,18 @@ impl Settings {
             Some(image) => {
                 let UpdateSettings { urls, channel, restart, windows, stage, fleet_lock, every: _ } = image;
                 let urls = urls.iter().map(|url| BaseUrl::new(url)).collect::<Result<_, _>>()?;
-                (Some(urls), Some(channel), restart, windows, stage, fleet_lock)
+                (urls, Some(channel), restart, windows, stage, fleet_lock)
             }
-            None => (None, None, true, Vec::new(), StageWhen::default(), None),
+            None => (Vec::new(), None, true, Vec::new(), StageWhen::default(), None),
         };
-        let urls = machine.urls.or(urls).filter(|urls: &Vec<_>| !urls.is_empty()).ok_or(SettingsError::NoRepository)?;
-        let channel = machine.channel.or(channel).ok_or(SettingsError::NoRepository)?;
+        let channel = machine.channel.or(channel).ok_or(SettingsError::NoChannel)?;
         let windows = machine.windows.unwrap_or(windows);
         if windows.len() > WINDOWS_MAX {
             return Err(SettingsError::Windows(windows.len()));
         }
         Ok(Self {
             enabled: machine.enabled.unwrap_or(true),
-            urls,
+            urls: machine.urls.unwrap_or(urls),
             channel,
             restart: machine.restart.unwrap_or(restart),
             windows,
@@ -267,8 +269,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said() {
-        assert!(matches!(load(None, None), Err(SettingsError::NoRepository)));
-        assert!(matches!(load(Some(IMAGE), Some("[update]\nurls = []")), Err(SettingsError::NoRepository)));
+        assert!(matches!(load(None, None), Err(SettingsError::NoChannel)));
+        assert!(matches!(load(None, Some("update.urls = [\"http://b\"]")), Err(SettingsError::NoChannel)));
+        assert_eq!(load(Some(IMAGE), Some("[update]\nurls = []")).unwrap().urls, []);
         // What the machine's configuration says wrong is told where it is written, and the image's settings stand.
         assert_eq!(
             load(Some(IMAGE), Some("[update]\nurls = [\"ftp://b\"]")).unwrap(),

@@ -39,7 +39,12 @@ pub struct Repository {
 
 impl Repository {
     pub fn new(folder: &Path) -> Self {
-        let keys = [1, 2, 3, 4].map(|seed| SigningKey::from_secret(&[seed; 32]));
+        Self::signed_by(folder, [1, 2, 3, 4])
+    }
+
+    /// One with keys for root, targets, snapshot and timestamp from these seeds.
+    pub fn signed_by(folder: &Path, seeds: [u8; 4]) -> Self {
+        let keys = seeds.map(|seed| SigningKey::from_secret(&[seed; 32]));
         Self {
             folder: folder.to_owned(),
             keys,

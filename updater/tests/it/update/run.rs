@@ -1,17 +1,20 @@
 //! Whole updates: a repository behind a server, a host with a disk, and power cuts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use slipway_images::release::{Withdrawal, part_path};
-use slipway_images::update::{StageWhen, TRUSTED_ROOT_PATH};
-use slipway_updater::agent::AgentError;
+use slipway_images::update::{StageWhen, TRUSTED_ROOT_PATH, UPDATE_PATH};
+use slipway_trust::tuf::TufError;
+use slipway_updater::agent::{AgentError, chain};
+use slipway_updater::config::CONFIG_PATH;
 use slipway_updater::machine::State;
 use slipway_updater::net::{Client, ClientOptions};
 use slipway_updater::source::{Patience, Place};
-use slipway_updater::update::{CatalogError, Installed, Reason, Settings, UpdateError, Updater};
+use slipway_updater::update::{CatalogError, Installed, Reason, Settings, SettingsError, UpdateError, Updater};
 
 use super::publish::Repository;
 use super::server::{Fault, Server};
@@ -179,6 +182,108 @@ fn s20_the_second_place_helps_out_and_a_dead_repository_is_an_error() {
     assert!(installed.traffic.requests > 4, "{installed:?}");
     agent.restart().unwrap();
     boots_and_commits(&disk, &second);
+}
+
+#[test]
+fn s20_metadata_is_asked_for_again_and_every_place_is_named() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let first = Release::new(1);
+    repository.add(&first);
+    let disk = settled(&first);
+    let (agent, _) = agent(&disk, first.hash()).unwrap();
+    // Root, timestamp, snapshot, targets, channel: each fails at its first request.
+    let asked = Mutex::new(BTreeSet::new());
+    let flaky = Server::start(folder.path(), move |path, _| match asked.lock().unwrap().insert(path.to_owned()) {
+        true if path.starts_with("targets/") => Fault::Cut(3),
+        true if path.ends_with("timestamp.json") => Fault::Status(503),
+        _ => Fault::None,
+    });
+    updater(root.path(), &repository, vec![url(&flaky)]).check(&agent).unwrap();
+    let count = |part: &str| flaky.log().iter().filter(|request| request.path.contains(part)).count();
+    assert_eq!((count("timestamp.json"), count("stable")), (2, 2));
+
+    let servers = [500, 502].map(|status| Server::start(folder.path(), move |_, _| Fault::Status(status)));
+    let gone = folder.path().join("gone");
+    let places = servers.iter().map(url).chain([Place::Folder(gone.clone())]).collect();
+    let error = chain(&updater(root.path(), &repository, places).check(&agent).unwrap_err());
+    for (place, said) in
+        [(servers[0].url(), "answers 500"), (servers[1].url(), "answers 502"), (gone.display().to_string(), "")]
+    {
+        assert!(error.contains(&place) && error.contains(said), "{error}");
+    }
+    // Once, and three times more.
+    assert_eq!(servers.map(|server| server.log().len()), [4, 4]);
+    // What won't be better isn't asked again.
+    let refuses = Server::start(folder.path(), |_, _| Fault::Status(401));
+    updater(root.path(), &repository, vec![url(&refuses)]).check(&agent).unwrap_err();
+    assert_eq!(refuses.log().len(), 1);
+}
+
+#[test]
+fn s21_what_others_have_signed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(folder.path());
+    let [first, second] = [1, 2].map(Release::new);
+    repository.add(&first);
+    let disk = settled(&first);
+    let (agent, _) = agent(&disk, first.hash()).unwrap();
+    // Of the four roles, the keys of one are others. With the right ones, the same is taken.
+    for (refused, seeds) in
+        [("targets", [1, 9, 3, 4]), ("snapshot", [1, 2, 9, 4]), ("timestamp", [1, 2, 3, 9]), ("", [1, 2, 3, 4])]
+    {
+        let (root, forged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let look =
+            |folder: &Path| updater(root.path(), &repository, vec![Place::Folder(folder.to_owned())]).check(&agent);
+        assert_eq!(look(folder.path()).unwrap().choice().version, None);
+        let mut other = Repository::signed_by(forged.path(), seeds);
+        other.add(&first);
+        other.add(&second);
+        match look(forged.path()) {
+            Ok(check) => {
+                assert_eq!(refused, "");
+                assert_eq!(check.choice().version.as_ref(), Some(second.label.version()));
+            }
+            Err(UpdateError::Catalog(CatalogError::Tuf { source, .. })) => {
+                let TufError::Refused { role, .. } = &*source else { panic!("{refused}: {source:?}") };
+                assert_eq!(role.to_string(), refused);
+            }
+            Err(error) => panic!("{refused}: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_folder_needs_a_channel_and_no_urls() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut repository = Repository::new(folder.path());
+    let (first, second) = (Release::new(1), Release::new(2));
+    repository.add(&first);
+    repository.add(&second);
+    updater(root.path(), &repository, Vec::new());
+    let write = |path: &str, text: &str| {
+        let path = root.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let of_host = |offline| Updater::of_host(root.path(), offline, false);
+    assert!(matches!(of_host(None), Err(SettingsError::NoRepository)));
+    let error = of_host(Some(folder.path())).unwrap_err().to_string();
+    assert!(error.contains("no channel is known") && !error.contains("urls"), "{error}");
+    // The channel is the machine's, or the image's.
+    for (path, text) in [
+        (CONFIG_PATH, "update.channel = \"stable\"\n"),
+        (UPDATE_PATH, r#"{"urls":[],"channel":"stable","every_s":60,"restart":true}"#),
+    ] {
+        write(CONFIG_PATH, "");
+        write(path, text);
+        assert!(matches!(of_host(None), Err(SettingsError::NoRepository)), "{path}");
+        let updater = of_host(Some(folder.path())).unwrap();
+        let disk = settled(&first);
+        let (mut agent, _) = agent(&disk, first.hash()).unwrap();
+        let installed = update(&updater, &mut agent).unwrap().unwrap();
+        assert_eq!(&installed.version, second.label.version(), "{path}");
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Fault {
     Cut(u64),
     /// Sends so many bytes and then nothing, and keeps the connection.
     Stall(u64),
+    /// Sends a byte, and the next one after this time, and so on.
+    Trickle(Duration),
     /// Sends the whole file for a range.
     Whole,
     /// Sends a range that begins a byte later, and says so.
@@ -143,6 +145,12 @@ impl Server {
             body.truncate(place(at));
         }
         self.log.lock().unwrap()[number].sent = body.len() as u64;
+        if let Fault::Trickle(pause) = fault {
+            for byte in body.drain(..) {
+                stream.write_all(&[byte])?;
+                thread::sleep(pause);
+            }
+        }
         stream.write_all(&body)?;
         stream.flush()?;
         if matches!(fault, Fault::Stall(_)) {

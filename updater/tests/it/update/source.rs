@@ -1,11 +1,12 @@
 //! The blocks tier against servers with faults. Whatever they do, what arrives is what was signed, or nothing.
 
-use std::io::Read as _;
+use std::fs;
+use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use slipway_images::release::ReleaseDocument;
+use slipway_images::release::{ReleaseDocument, part_path};
 use slipway_updater::net::{BaseUrl, Client, ClientOptions};
 use slipway_updater::release::ReleaseSource as _;
 use slipway_updater::source::{BlocksSource, Parts, Patience, Place, Traffic};
@@ -125,7 +126,7 @@ fn s20_a_server_that_is_wrong_is_left_for_the_next_and_named() {
         (Fault::Status(401), ""),
     ];
     for (fault, expected_words) in faults {
-        let frames = slipway_images::release::part_path(&document.parts.blocks.frames.sha256);
+        let frames = part_path(&document.parts.blocks.frames.sha256);
         let rule = fault.clone();
         let wrong = move |path: &str, _| if path == frames { rule.clone() } else { Fault::None };
         let (bad, good) = (Server::start(folder.path(), wrong), Server::start(folder.path(), |_, _| Fault::None));
@@ -141,7 +142,61 @@ fn s20_a_server_that_is_wrong_is_left_for_the_next_and_named() {
 }
 
 #[test]
-fn a_part_as_a_whole_goes_on_at_a_server_without_ranges() {
+fn s20_content_that_changes_midway_is_left_for_the_next_place() {
+    let (folder, changing) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (release, document) = repository(folder.path());
+    let frames = part_path(&document.parts.blocks.frames.sha256);
+    let path = changing.path().join(&frames);
+    let same_length = |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    let longer = |bytes: &mut Vec<u8>| bytes.push(0);
+    let changes: [(fn(&mut Vec<u8>), &str); 2] =
+        [(same_length, "sends other bytes than were signed"), (longer, "were signed")];
+    for (change, said) in changes {
+        repository(changing.path());
+        let file = path.clone();
+        // The index, a range, and then the file is another one.
+        let rule = move |_: &str, number| {
+            if number == 2 {
+                let mut bytes = fs::read(&file).unwrap();
+                change(&mut bytes);
+                fs::write(&file, bytes).unwrap();
+            }
+            Fault::None
+        };
+        let wanted = [3..4, 30..32];
+        let (bad, good) =
+            (Server::start(changing.path(), rule.clone()), Server::start(folder.path(), |_, _| Fault::None));
+        let (blocks, ..) = fetched(&document, vec![url(&bad), url(&good)], &wanted).unwrap();
+        assert_eq!(blocks, expected(&release, &wanted), "{said}");
+        let asked = |server: &Server| server.log().iter().filter(|request| request.path == frames).count();
+        assert_eq!((asked(&bad), asked(&good)), (2, 1), "{said}");
+        repository(changing.path());
+        let alone = Server::start(changing.path(), rule);
+        let error = fetched(&document, vec![url(&alone)], &wanted).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn s20_a_body_that_trickles_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), [7; 150]).unwrap();
+    let server = Server::start(folder.path(), |_, _| Fault::Trickle(Duration::from_millis(10)));
+    let read = |least_rate| {
+        let options = ClientOptions { stall: Duration::from_secs(10), least_rate, grace: Duration::from_millis(500) };
+        let answer = Client::new(options).get(&format!("{}file", server.url()), None).unwrap().unwrap();
+        let mut bytes = Vec::new();
+        ({ answer }.body.read_to_end(&mut bytes), bytes.len())
+    };
+    let (slow, count) = read(10_000);
+    assert!(slow.as_ref().is_err_and(|error| error.kind() == ErrorKind::TimedOut), "{slow:?}");
+    // After its grace, and long before its end.
+    assert!((1..150).contains(&count), "{count}");
+    assert_eq!(read(10).1, 150);
+}
+
+#[test]
+fn s20_a_part_as_a_whole_goes_on_at_a_server_without_ranges() {
     let folder = tempfile::tempdir().unwrap();
     let (release, document) = repository(folder.path());
     let server = Server::start(folder.path(), |_, number| if number == 0 { Fault::Cut(900) } else { Fault::Whole });
@@ -164,7 +219,7 @@ fn redirects_are_followed() {
 }
 
 #[test]
-fn what_never_passes_ends_with_every_place_named() {
+fn s20_what_never_passes_ends_with_every_place_named() {
     let folder = tempfile::tempdir().unwrap();
     let (_, document) = repository(folder.path());
     let down = Server::start(folder.path(), |_, _| Fault::Status(500));
