@@ -73,3 +73,23 @@ fn main() -> std::process::ExitCode {
     });
     code.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_for_people_takes_json() {
+        let mut lacking = Vec::new();
+        let mut open = vec![Arguments::command()];
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands().cloned());
+            if !command.has_subcommands() && command.get_arguments().all(|argument| argument.get_id() != "json") {
+                lacking.push(command.get_name().to_owned());
+            }
+        }
+        assert_eq!(lacking, ["guest"]);
+    }
+}

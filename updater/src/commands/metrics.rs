@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use slipway_updater::host::{Host, HostError};
+use slipway_updater::metrics::Sample;
 use slipway_updater::metrics::serve::{Patience, serve};
 use slipway_updater::restart::Outlook;
 use slipway_updater::update::LastCheck;
@@ -27,15 +28,22 @@ pub struct Arguments {
     /// Answer one HTTP request for them on standard input, which is a connection, as systemd hands it over.
     #[arg(long, conflicts_with = "textfile")]
     serve: bool,
+    /// Print a JSON array of samples.
+    #[arg(long, conflicts_with_all = ["textfile", "serve"])]
+    json: bool,
 }
 
 impl Arguments {
-    /// Tells where the host stands, in the text format of Prometheus.
+    /// Tells where the host stands, in the text format of Prometheus or as JSON.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         if self.serve {
             let connection = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
             let served = connection.and_then(|stream| serve(&stream, &Patience::default(), || text(Path::new("/"))));
             served.context("can't answer on standard input")?;
+            return Ok(ExitCode::Done);
+        }
+        if self.json {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&samples(Path::new("/"))?)?)?;
             return Ok(ExitCode::Done);
         }
         let text = text(Path::new("/"))?;
@@ -57,6 +65,10 @@ pub fn keep(root: &Path) {
 }
 
 fn text(root: &Path) -> Result<String, HostError> {
+    Ok(metrics::text(&samples(root)?))
+}
+
+fn samples(root: &Path) -> Result<Vec<Sample>, HostError> {
     let host = Host::read(root)?;
     // Whoever may not read the disk is still told what runs.
     let examined = host_agent::examine(root).ok();
@@ -65,5 +77,5 @@ fn text(root: &Path) -> Result<String, HostError> {
     // What the machine's configuration says of windows is on the state partition.
     let state = view.as_ref().map(|view| view.state);
     let outlook = host.state.as_ref().and_then(|_| Outlook::of_host(root, state, last.as_ref(), now).ok());
-    Ok(metrics::text(&host, view.as_ref(), last.as_ref(), outlook.as_ref(), now))
+    Ok(metrics::samples(&host, view.as_ref(), last.as_ref(), outlook.as_ref(), now))
 }

@@ -51,7 +51,10 @@ impl Arguments {
         let root = Path::new("/");
         let (mut agent, outcome) = match host_agent::start(root) {
             // Another one is at work: what it leaves, the next pass finds.
-            Err(OpenError::Locked) => return Ok(ExitCode::Done),
+            Err(error @ OpenError::Locked) => {
+                self.say(Report::of(error.to_string(), None))?;
+                return Ok(ExitCode::Done);
+            }
             Err(error) => {
                 // A lock must not be kept because of whatever this is.
                 let _ = release_locks(root, &Client::default(), host_agent::now(), None, None);
@@ -73,12 +76,17 @@ impl Arguments {
             let _ = writeln!(std::io::stderr(), "slipway-agent: no earlier pass can be arranged: {error}");
         }
         let report = passed?;
-        let said = if self.json { serde_json::to_string(&report)? } else { report.did };
-        writeln!(std::io::stdout(), "{said}")?;
-        if report.restarts {
+        let restarts = report.restarts;
+        self.say(report)?;
+        if restarts {
             restart_machine()?;
         }
         Ok(ExitCode::Done)
+    }
+
+    fn say(&self, report: Report) -> anyhow::Result<()> {
+        let said = if self.json { serde_json::to_string(&report)? } else { report.did };
+        Ok(writeln!(std::io::stdout(), "{said}")?)
     }
 }
 

@@ -161,6 +161,9 @@ pub struct ConfirmArguments {
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+    /// Print a JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 impl ConfirmArguments {
@@ -171,19 +174,41 @@ impl ConfirmArguments {
         let message = self.message.as_deref().unwrap_or("confirmed");
         let number = host.store.write(&trial.text, message, UnixTime::now(), &host.known)?;
         trial.end()?;
+        if self.json {
+            // What it says was made that of the running machine when its trial began.
+            return Report { number: Some(number), on_trial: false, activation: &Activation::default() }.print();
+        }
         writeln!(std::io::stdout(), "kept as number {number}")?;
         Ok(ExitCode::Done)
     }
 }
 
-/// `config revert`: puts the written document in effect again.
-pub fn revert() -> anyhow::Result<ExitCode> {
-    let host = Host::lock()?;
-    let trial = Trial::current(Path::new("/"))?;
-    let activation = activate(&host.in_effect().reading.config);
-    trial.end()?;
-    writeln!(std::io::stdout(), "the document on trial was not kept")?;
-    tell(&activation)
+/// Arguments of `config revert`.
+#[derive(Debug, clap::Args)]
+pub struct RevertArguments {
+    /// Print a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+impl RevertArguments {
+    /// Puts the written document in effect again.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let host = Host::lock()?;
+        let trial = Trial::current(Path::new("/"))?;
+        let in_effect = host.in_effect();
+        let activation = activate(&in_effect.reading.config);
+        trial.end()?;
+        if self.json {
+            let number = match in_effect.source {
+                Source::Written { number } | Source::History { number, .. } => Some(number),
+                Source::None | Source::ByHand | Source::Unusable { .. } => None,
+            };
+            return Report { number, on_trial: false, activation: &activation }.print();
+        }
+        writeln!(std::io::stdout(), "the document on trial was not kept")?;
+        tell(&activation)
+    }
 }
 
 /// This host, while nobody else changes its document.
@@ -200,6 +225,13 @@ struct Report<'a> {
     on_trial: bool,
     #[serde(flatten)]
     activation: &'a Activation,
+}
+
+impl Report<'_> {
+    fn print(&self) -> anyhow::Result<ExitCode> {
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(self)?)?;
+        Ok(if self.activation.failed.is_empty() { ExitCode::Done } else { ExitCode::NotWell })
+    }
 }
 
 impl Host {
@@ -255,12 +287,7 @@ impl Host {
         };
         let activation = activate(&config);
         if options.json {
-            writeln!(
-                std::io::stdout(),
-                "{}",
-                serde_json::to_string(&Report { number, on_trial, activation: &activation })?
-            )?;
-            return Ok(if activation.failed.is_empty() { ExitCode::Done } else { ExitCode::NotWell });
+            return Report { number, on_trial, activation: &activation }.print();
         }
         let mut out = std::io::stdout();
         match (number, options.confirm_within) {

@@ -66,6 +66,29 @@ pub struct DiffArguments {
     number: u64,
     /// The number of another one; else it is the one in effect.
     other: Option<u64>,
+    /// Print a JSON array of lines, each with the documents that it is in; none if they are the same.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of two documents, for `--json`.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+struct DiffLine<'a> {
+    /// Which of the documents has it: `old`, `new` or `both`.
+    r#in: &'static str,
+    line: &'a str,
+}
+
+impl<'a> DiffLine<'a> {
+    /// Of a line as [`config::diff`] tells it.
+    fn of(told: &'a str) -> Self {
+        let (r#in, line) = match (told.strip_prefix('-'), told.strip_prefix('+')) {
+            (Some(line), _) => ("old", line),
+            (_, Some(line)) => ("new", line),
+            _ => ("both", told.get(1..).unwrap_or_default()),
+        };
+        Self { r#in, line }
+    }
 }
 
 impl DiffArguments {
@@ -80,8 +103,29 @@ impl DiffArguments {
             None => found.in_effect(&Known::of_host(root)).text,
         };
         let told = config::diff(old, &new);
+        if self.json {
+            let lines: Vec<_> = told.lines().map(DiffLine::of).collect();
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&lines)?)?;
+            return Ok(ExitCode::Done);
+        }
         let told = if told.is_empty() { "they are the same\n".to_owned() } else { told };
         std::io::stdout().write_all(told.as_bytes())?;
         Ok(ExitCode::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lines_are_told_with_the_documents_that_have_them() {
+        let told = config::diff("a\n-b\n", "a\n+c\n");
+        let lines: Vec<_> = told.lines().map(DiffLine::of).collect();
+        assert_eq!(
+            serde_json::to_string(&lines).unwrap(),
+            r#"[{"in":"both","line":"a"},{"in":"old","line":"-b"},{"in":"new","line":"+c"}]"#
+        );
     }
 }

@@ -43,13 +43,13 @@ enum Command {
     /// Keeps the document that `apply --confirm-within` put on trial.
     Confirm(change::ConfirmArguments),
     /// Goes back from the document that is on trial.
-    Revert,
+    Revert(change::RevertArguments),
     /// Lists the documents that were written, the oldest first.
     History(history::Arguments),
     /// Shows in which lines a document of the history differs from the one in effect, or from another.
     Diff(history::DiffArguments),
     /// At every boot, before there is a network: makes the document that of the machine.
-    Activate,
+    Activate(activate::Arguments),
 }
 
 impl Arguments {
@@ -64,10 +64,10 @@ impl Arguments {
             Command::Edit(arguments) => arguments.run(),
             Command::Restore(arguments) => arguments.run(),
             Command::Confirm(arguments) => arguments.run(),
-            Command::Revert => change::revert(),
+            Command::Revert(arguments) => arguments.run(),
             Command::History(arguments) => arguments.run(),
             Command::Diff(arguments) => arguments.run(),
-            Command::Activate => activate::run(),
+            Command::Activate(arguments) => arguments.run(),
         }
     }
 }
