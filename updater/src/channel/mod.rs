@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::chain;
 use crate::checks::{self, CheckResult, Phase};
 use crate::process;
 
@@ -145,7 +146,7 @@ impl Server {
                     };
                     Answer::Results { results: checks::run(set, Phase::Running, &|_| ()).results }
                 }
-                Err(error) => Answer::Error { error: error.to_string() },
+                Err(error) => Answer::Error { error: chain(&error) },
             },
         }
     }

@@ -14,6 +14,7 @@ use slipway_updater::release::{Refusal, ReleaseSource, TakeBlock, Target, Verifi
 
 use super::firmware::{self, esp_of, with_fatfs};
 use super::recorded::{Cursor, Image, RecordedDisk, RecordedLedger};
+use super::scenarios::tell_checked;
 use super::world::{LEDGER, MemorySource, Release, agent, factory, install};
 
 /// A host that runs this version, in slot a, and has looked at its disk once.
@@ -48,7 +49,8 @@ fn s02_killed_at_every_write_and_started_again() {
     let (mut first, _) = agent(&whole, v1.hash()).unwrap();
     install(&mut first, &v2).unwrap();
     let before = settled(&v1).image();
-    for ops in 0..whole.log().len() - begun {
+    let writes = whole.log().len() - begun;
+    for ops in 0..writes {
         let disk = RecordedDisk::new(before.clone());
         disk.fail_after(ops);
         let (mut killed, _) = agent(&disk, v1.hash()).unwrap();
@@ -64,6 +66,7 @@ fn s02_killed_at_every_write_and_started_again() {
         }
         assert_eq!(firmware::boot(&mut disk.image()).unwrap().root_hash, v2.hash());
     }
+    tell_checked("s02_killed_at_every_write_and_started_again", writes);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::firmware;
 use super::recorded::{Image, Op as DiskOp, RecordedDisk};
-use super::scenarios::{Phase, Step};
+use super::scenarios::{Phase, Step, tell_checked};
 use super::world::{Release, SIZES, TestAgent, agent, factory};
 
 /// Two groups of the hash tree, the second not whole.
@@ -232,7 +232,7 @@ fn falls_back(repository: &Repository, image: Image, [old, new]: &[Release; 2], 
 }
 
 #[test]
-fn what_is_wrong_with_a_patch_is_told_and_the_rest_comes_whole() {
+fn s24_what_is_wrong_with_a_patch_is_told_and_the_rest_comes_whole() {
     let versions = pair();
     let [old, new] = &versions;
     let head = tree_head(&new.tree);
@@ -264,7 +264,7 @@ fn what_is_wrong_with_a_patch_is_told_and_the_rest_comes_whole() {
 }
 
 #[test]
-fn a_patch_that_is_gone_is_told() {
+fn s24_a_patch_that_is_gone_is_told() {
     let versions = pair();
     let [old, new] = &versions;
     let repository = Repository::new(old, new);
@@ -302,5 +302,6 @@ fn s03_power_cut_at_every_write_of_a_patched_installation() {
         every: 16,
     };
     let (_, count) = phase.run();
+    tell_checked("s03_power_cut_at_every_write_of_a_patched_installation", count);
     assert!(count > 2000, "{count}");
 }
