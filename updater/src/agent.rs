@@ -84,6 +84,15 @@ pub struct Agent<D, S, W> {
     patch_failure: Option<String>,
 }
 
+/// How closely disk and ledger are looked at.
+#[derive(PartialEq, Eq)]
+enum Look {
+    /// As often as somebody likes: no kernel image is read.
+    Quick,
+    /// Before something is done.
+    Whole,
+}
+
 /// What an installation is at.
 enum Job {
     None,
@@ -113,11 +122,12 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         Ok((agent, outcome))
     }
 
-    /// Looks at disk and ledger and touches nothing: where the host stands, and what [`start`](Self::start) would do.
+    /// Looks at disk and ledger and touches nothing: where the host stands, and what [`start`](Self::start) would do, but for damage to a
+    /// kernel image, which is not read for that.
     pub fn examine(disk: Disk<D>, store: S, surroundings: W) -> Result<(Self, Vec<Effect>), AgentError> {
         let ledger = Ledger::load(store).map_err(|(_, error)| error);
         let mut agent = Self { disk, ledger, surroundings, state: State::Unknown, origin: None, patch_failure: None };
-        let (state, effects) = step(State::Unknown, Event::Start(agent.situation()?));
+        let (state, effects) = step(State::Unknown, Event::Start(agent.situation(&Look::Quick)?));
         agent.state = state;
         Ok((agent, effects))
     }
@@ -239,11 +249,11 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
 
     /// Derives the state from disk and ledger.
     fn look_again(&mut self) -> Result<Outcome, AgentError> {
-        let situation = self.situation()?;
+        let situation = self.situation(&Look::Whole)?;
         self.handle(Event::Start(situation), None, "")
     }
 
-    fn situation(&self) -> Result<Situation, AgentError> {
+    fn situation(&self, look: &Look) -> Result<Situation, AgentError> {
         let survey = self.survey()?;
         let ledger = self.ledger.as_ref().ok().map(Ledger::contents);
         let failed = |hash: Option<RootHash>| {
@@ -262,8 +272,10 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         };
         let waiting = ledger.and_then(|ledger| ledger.waiting.as_ref());
         let waiting = waiting.filter(|waiting| Some(waiting.root_hash) == survey.other().root_hash());
-        let due = waiting.zip(self.surroundings.boot()).is_some_and(|(waiting, boot)| waiting.since != boot);
-        let kernel = waiting.and_then(|waiting| waiting.kernel).filter(|_| other == Other::Armed);
+        let boot = self.surroundings.boot();
+        let due = waiting.zip(boot.as_ref()).is_some_and(|(waiting, boot)| waiting.since != *boot);
+        let kernel = waiting.and_then(|waiting| waiting.kernel);
+        let kernel = kernel.filter(|_| other == Other::Armed && *look == Look::Whole);
         let floor = ledger.and_then(|ledger| ledger.floor.as_ref());
         Ok(Situation {
             running,
@@ -275,7 +287,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             other_failed: failed(survey.other().root_hash()),
             passed_over: due && survey.other_comes_first(),
             armed_damaged: kernel.is_some_and(|kernel| !self.disk.other_kernel_is(kernel, &survey)),
-            wait_unnoted: waiting.is_none(),
+            wait_unnoted: waiting.is_none() && boot.is_some(),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
         })

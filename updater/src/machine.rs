@@ -366,14 +366,14 @@ fn leave(cause: Cause) -> [Effect; 3] {
 /// Derives the state from what is there, and finishes what a power cut has interrupted.
 fn start(mut found: Situation) -> (State, Vec<Effect>) {
     let mut effects = Vec::new();
-    let mut when = |wanted: bool, effect| effects.extend(wanted.then_some(effect));
-    when(found.tables_need_repair, Effect::RepairTables);
+    let when = |effects: &mut Vec<Effect>, wanted: bool, effect| effects.extend(wanted.then_some(effect));
+    when(&mut effects, found.tables_need_repair, Effect::RepairTables);
     // Without the running system's own entry nothing else on the ESP can be told from what is needed.
     if found.running == Running::NoEntry {
         return (State::Stuck { why: Stuck::NoEntry }, effects);
     }
-    when(found.leftovers, Effect::RemoveLeftovers);
-    when(found.esp_needs_mending, Effect::MendEsp);
+    when(&mut effects, found.leftovers, Effect::RemoveLeftovers);
+    when(&mut effects, found.esp_needs_mending, Effect::MendEsp);
     if found.ledger_lost {
         return (State::Stuck { why: Stuck::NoLedger }, effects);
     }
@@ -387,8 +387,7 @@ fn start(mut found: Situation) -> (State, Vec<Effect>) {
         effects.extend([note, Effect::OpenSlot]);
         found.other = Other::Closed;
     }
-    let mut when = |wanted: bool, effect| effects.extend(wanted.then_some(effect));
-    when(found.other == Other::Armed && found.wait_unnoted, Effect::NoteWait);
+    when(&mut effects, found.other == Other::Armed && found.wait_unnoted, Effect::NoteWait);
     let fallback = found.other == Other::Fallback;
     if found.running_failed {
         if fallback || found.other == Other::Armed {
@@ -399,7 +398,8 @@ fn start(mut found: Situation) -> (State, Vec<Effect>) {
             return (State::Stuck { why: Stuck::NoFallback }, effects);
         }
     }
-    when(found.other == Other::Spent && !found.other_failed, Effect::RecordFailure(Which::Other, Cause::TriesUsedUp));
+    let unrecorded = found.other == Other::Spent && !found.other_failed;
+    when(&mut effects, unrecorded, Effect::RecordFailure(Which::Other, Cause::TriesUsedUp));
     match found.running {
         Running::OnTrial => (State::Trial { fallback }, effects),
         Running::Good | Running::NoEntry => {

@@ -98,18 +98,14 @@ impl Updater {
     /// The updater of the host whose root is at `root`, from a folder instead of the network if `offline` says so: no URLs need
     /// be known then.
     pub fn of_host(root: &Path, offline: Option<&Path>, by_hand: bool) -> Result<Self, SettingsError> {
-        let loaded = Settings::load(root);
-        let (settings, places) = match offline {
-            Some(folder) => (loaded?, vec![Place::Folder(folder.to_owned())]),
-            None => match loaded {
-                Ok(settings) if settings.urls.is_empty() => return Err(SettingsError::NoRepository),
-                Err(SettingsError::NoChannel) => return Err(SettingsError::NoRepository),
-                loaded => {
-                    let settings = loaded?;
-                    let places = settings.urls.iter().cloned().map(Place::Url).collect();
-                    (settings, places)
-                }
-            },
+        let settings = match (offline, Settings::load(root)) {
+            (None, Ok(settings)) if settings.urls.is_empty() => Err(SettingsError::NoRepository),
+            (None, Err(SettingsError::NoChannel)) => Err(SettingsError::NoRepository),
+            (_, loaded) => loaded,
+        }?;
+        let places = match offline {
+            Some(folder) => vec![Place::Folder(folder.to_owned())],
+            None => settings.urls.iter().cloned().map(Place::Url).collect(),
         };
         let (client, patience) = (Client::default(), Patience::default());
         Ok(Self { root: root.to_owned(), places, settings, client, patience, by_hand })

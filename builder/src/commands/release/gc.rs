@@ -38,7 +38,7 @@ impl Args {
             None => Vec::new(),
             Some(keep) => {
                 let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-                self.signing.change(context, |publisher| forget(publisher, keep))?
+                self.signing.publish(context, |publisher| forget(publisher, keep))?
             }
         };
         let freed = collect(self.signing.repo(), context).or_fault()?;

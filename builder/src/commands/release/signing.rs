@@ -48,22 +48,6 @@ impl Signing {
         &self.repo
     }
 
-    /// The same where something was published before: nothing is made where there is no repository.
-    pub fn change<T>(
-        &self,
-        context: &Context,
-        change: impl FnOnce(Publisher<'_>) -> Result<T, ReleaseError>,
-    ) -> anyhow::Result<T> {
-        self.is_there()?;
-        self.publish(context, change)
-    }
-
-    /// That there is a repository.
-    pub fn is_there(&self) -> anyhow::Result<()> {
-        let found = self.repo.join("metadata").exists();
-        found.then_some(()).ok_or_else(|| ReleaseError::Nothing(self.repo.clone())).or_fault()
-    }
-
     /// Locks the repository, which is made if it isn't there, and does `publish` with it.
     pub fn publish<T>(
         &self,
@@ -90,6 +74,22 @@ impl Signing {
             publish(publisher)
         });
         published.or_fault()
+    }
+
+    /// The same where something was published before: nothing is made where there is no repository.
+    pub fn change<T>(
+        &self,
+        context: &Context,
+        change: impl FnOnce(Publisher<'_>) -> Result<T, ReleaseError>,
+    ) -> anyhow::Result<T> {
+        self.is_there()?;
+        self.publish(context, change)
+    }
+
+    /// That there is a repository.
+    pub fn is_there(&self) -> anyhow::Result<()> {
+        let found = self.repo.join("metadata").exists();
+        found.then_some(()).ok_or_else(|| ReleaseError::Nothing(self.repo.clone())).or_fault()
     }
 }
 

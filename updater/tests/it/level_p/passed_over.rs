@@ -3,14 +3,15 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
-use slipway_updater::agent::{AgentError, Outcome};
+use slipway_updater::agent::{Agent, AgentError, Outcome};
+use slipway_updater::disk::Disk;
 use slipway_updater::ledger::{FailureReason, Ledger};
 use slipway_updater::machine::{State, Stuck};
 use slipway_updater::release::{Refusal, Terms};
 
 use super::firmware::{self, esp_of, with_fatfs};
 use super::recorded::{Image, RecordedDisk, RecordedLedger};
-use super::world::{LEDGER, MemorySource, Release, agent, factory, install};
+use super::world::{LEDGER, MemorySource, Release, Still, agent, factory, install};
 
 /// The disk of a host with version 1, on which version 2 waits, and the names of its boot entries.
 fn armed() -> (RecordedDisk, [Arc<Release>; 2]) {
@@ -46,6 +47,13 @@ fn s08_a_kernel_image_that_is_damaged_while_it_waits_is_written_again() {
         } else {
             disk.with(image)
         };
+        if !restarts {
+            // Whoever only looks doesn't read the kernel image each time.
+            let store = RecordedLedger::new(disk.clone(), LEDGER);
+            let surroundings = Still(disk.boot());
+            let (looks, pending) = Agent::examine(Disk::new(disk.clone(), v1.hash()), store, surroundings).unwrap();
+            assert_eq!((looks.state(), pending), (State::Armed, Vec::new()));
+        }
         let (mut after, outcome) = agent(&disk, v1.hash()).unwrap();
         assert_eq!((outcome, after.state()), (Outcome::Done, State::Idle { fallback: false }));
         assert_eq!(after.ledger().unwrap().failure(v2.hash()), None, "it is not the version's fault");
