@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod limits;
+mod random;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
@@ -13,12 +16,9 @@ use std::sync::Arc;
 
 use erofs_rs::EroFS;
 use erofs_rs::backend::SliceImage;
-use proptest::prelude::*;
-use slipway_images::content::{Content, ReadAt};
+use slipway_images::content::Content;
 use slipway_images::digest::Digest;
-use slipway_images::erofs::{
-    BLOCK_SIZE, ErofsError, ErofsSummary, FileType, Layout, ReadError, Reader, WriteOptions, measure, write,
-};
+use slipway_images::erofs::{BLOCK_SIZE, ErofsSummary, Layout, ReadError, Reader, WriteOptions, measure, write};
 use slipway_images::tree::{Kind, Meta, Node, Origin, RootTree, TreePath};
 use uuid::Uuid;
 
@@ -228,7 +228,7 @@ fn an_independent_reader_sees_the_same() {
         if let Kind::File(content) = &node.kind {
             let mut opened = erofs.open(at.as_str()).unwrap();
             let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut opened, &mut bytes).unwrap();
+            opened.read_to_end(&mut bytes).unwrap();
             assert_eq!(Digest::of(&bytes), content.digest(), "{at}");
             let xattrs: BTreeMap<String, Vec<u8>> = erofs
                 .xattrs(at.as_str())
@@ -322,90 +322,6 @@ fn the_same_tree_gives_the_same_bytes_whatever_order_it_was_made_in() {
     assert_eq!(image_of(&tree, &options()).0, image_of(&backwards, &options()).0);
 }
 
-/// Zeros without end, to make large files of.
-struct Zeros;
-
-impl ReadAt for Zeros {
-    fn read_exact_at(&self, buf: &mut [u8], _: u64) -> io::Result<()> {
-        buf.fill(0);
-        Ok(())
-    }
-}
-
-fn large(len: u64) -> Kind {
-    Kind::File(Content::from_extent(Arc::new(Zeros), 0, len, Digest::from_bytes([0; 32])))
-}
-
-#[test]
-fn a_file_of_five_gigabytes_moves_the_next_one_behind_it() {
-    let mut tree = RootTree::new();
-    let len = 5 * (1_u64 << 30) + 123;
-    add(&mut tree, "/a-large", Meta::root_owned(0o644), large(len));
-    file(&mut tree, "/b", noise(5000, 1));
-    let place = tempfile::NamedTempFile::new().unwrap();
-    let mut out = SparseWriter(place.reopen().unwrap());
-    let summary = write(&tree, &options(), &mut out, &mut |_| ()).unwrap();
-    out.0.set_len(summary.len).unwrap();
-    fsck_metadata(place.path());
-    let reader = Reader::open(Arc::new(place.reopen().unwrap()), summary.len).unwrap();
-    let inode = reader.lookup(&path("/a-large")).unwrap().unwrap();
-    assert!(inode.size() == len && inode.is_extended());
-    let next = reader.lookup(&path("/b")).unwrap().unwrap();
-    assert!(next.extents().next().unwrap().offset > 5 << 30);
-    assert_eq!(reader.read(&next, 5000).unwrap(), noise(5000, 1));
-}
-
-/// `fsck.erofs` without reading the files.
-fn fsck_metadata(image: &Path) {
-    let output = Command::new("fsck.erofs").arg(image).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-
-/// Leaves holes for zeros.
-struct SparseWriter(fs::File);
-
-impl io::Write for SparseWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if ZEROS.starts_with(bytes) {
-            io::Seek::seek_relative(&mut self.0, i64::try_from(bytes.len()).unwrap())?;
-            return Ok(bytes.len());
-        }
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-#[test]
-fn what_erofs_cannot_hold_is_refused_by_name() {
-    let refused = |at: &str, meta: Meta, kind: Kind| {
-        let mut tree = RootTree::new();
-        add(&mut tree, at, meta, kind);
-        write(&tree, &options(), &mut Vec::new(), &mut |_| ()).unwrap_err()
-    };
-    let meta = || Meta::root_owned(0o644);
-    assert!(matches!(refused(&format!("/{}", "x".repeat(256)), meta(), Kind::Fifo), ErofsError::NameTooLong(_)));
-    assert!(matches!(refused(&"/x".repeat(2048), meta(), Kind::Fifo), ErofsError::PathTooLong(_)));
-    assert!(matches!(refused("/x", meta(), Kind::Symlink(String::new())), ErofsError::BadSymlink(_)));
-    assert!(matches!(refused("/x", meta(), Kind::Symlink("x".repeat(4096))), ErofsError::BadSymlink(_)));
-    assert!(matches!(refused("/x", Meta::root_owned(0o10_644), Kind::Fifo), ErofsError::BadMode { .. }));
-    let device = Kind::CharDevice { major: 4096, minor: 0 };
-    assert!(matches!(refused("/x", meta(), device), ErofsError::BadDevice { .. }));
-    assert!(matches!(refused("/x", meta(), Kind::HardLink(path("/y"))), ErofsError::Tree(_)));
-    assert!(matches!(refused("/x", meta(), large(u64::MAX)), ErofsError::TooLarge(_)));
-    assert!(matches!(refused("/x", meta(), large(1 << 44)), ErofsError::TooLarge(_)));
-    let mut odd = meta();
-    odd.xattrs.insert("unknown.name".into(), Vec::new());
-    let error = refused("/x", odd, Kind::Fifo);
-    assert!(error.to_string().contains("unknown.name") && error.to_string().contains("/x"), "{error}");
-    let short = Content::from_extent(Arc::new(vec![0_u8; 10]), 0, 5000, Digest::from_bytes([0; 32]));
-    assert!(matches!(refused("/x", meta(), Kind::File(short)), ErofsError::Content { .. }));
-}
-
 #[test]
 fn foreign_bytes_are_refused() {
     assert!(matches!(reader_of(vec![0; 8192]), Err(ReadError::NotErofs)));
@@ -438,99 +354,4 @@ fn folders_in_circles_end() {
     let steps: Vec<_> = reader.walk().collect();
     assert!(matches!(steps.last(), Some(Err(ReadError::BadFolder { .. }))), "{steps:?}");
     assert!(steps.len() == 3);
-}
-
-fn any_name() -> impl Strategy<Value = String> {
-    let any = "[!-.0-~]{1,12}".prop_filter("dots are no names", |name| name != "." && name != "..");
-    prop_oneof![3 => "[a-c]{1,2}", 1 => any, 1 => "[a-zü]{100,125}"]
-}
-
-fn any_meta() -> impl Strategy<Value = Meta> {
-    let id = || prop_oneof![4 => Just(0_u32), 2 => 0_u32..70_000, 1 => any::<u32>()];
-    let value = prop_oneof![4 => 0_usize..40, 1 => 0_usize..6000];
-    let xattrs =
-        prop::collection::btree_map("(user|trusted|security)\\.[a-z]{1,20}", value.prop_map(|len| noise(len, 7)), 0..3);
-    let xattrs = prop_oneof![3 => Just(BTreeMap::new()), 1 => xattrs];
-    (0_u16..0o10_000, id(), id(), xattrs).prop_map(|(mode, uid, gid, xattrs)| Meta { mode, uid, gid, xattrs })
-}
-
-fn any_kind() -> impl Strategy<Value = Kind> {
-    let len = prop_oneof![3 => 0_usize..300, 2 => 3900_usize..4200, 1 => 0_usize..20_000];
-    let file = || (len.clone(), any::<u8>()).prop_map(|(len, seed)| Kind::File(Content::from_bytes(noise(len, seed))));
-    prop_oneof![
-        3 => Just(Kind::Folder),
-        6 => file(),
-        2 => prop_oneof!["[a-z/.]{1,80}", "[a-z]{4000,4095}"].prop_map(Kind::Symlink),
-        1 => (0_u32..4096, 0_u32..1 << 20).prop_map(|(major, minor)| Kind::CharDevice { major, minor }),
-        1 => (0_u32..4096, 0_u32..1 << 20).prop_map(|(major, minor)| Kind::BlockDevice { major, minor }),
-        1 => Just(Kind::Fifo),
-        2 => Just(Kind::HardLink(TreePath::root())),
-    ]
-}
-
-/// A tree of random entries; a hard link leads to one of the files before it. What contradicts is left out.
-fn any_tree() -> impl Strategy<Value = RootTree> {
-    let entry = (prop::collection::vec(any_name(), 1..4), any_meta(), any_kind(), any::<prop::sample::Index>());
-    prop::collection::vec(entry, 0..80).prop_map(|entries| {
-        let mut tree = RootTree::new();
-        let mut files: Vec<(TreePath, Meta)> = Vec::new();
-        for (parts, meta, kind, pick) in entries {
-            let at = path(&format!("/{}", parts.join("/")));
-            let (meta, kind) = match kind {
-                Kind::HardLink(_) if files.is_empty() => continue,
-                Kind::HardLink(_) => {
-                    let (target, meta) = pick.get(&files).clone();
-                    (meta, Kind::HardLink(target))
-                }
-                kind => (meta, kind),
-            };
-            if tree.contains(&at) {
-                continue;
-            }
-            let is_file = matches!(kind, Kind::File(_));
-            let node = Node { meta: meta.clone(), kind, origin: Origin::Recipe };
-            if tree.insert(at.clone(), node).is_ok() && is_file {
-                files.push((at, meta));
-            }
-        }
-        tree
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_tree_comes_back(tree in any_tree(), inline_limit in 0_u64..6000) {
-        let mut options = options();
-        options.layout.inline_limit = inline_limit;
-        let (image, _) = image_of(&tree, &options);
-        fsck_bytes(&image);
-        let back = reader_of(image).unwrap().to_tree(NO_LIMIT).unwrap();
-        prop_assert_eq!(described(&back), described(&tree));
-    }
-
-    #[test]
-    fn damage_is_an_error_or_another_tree_and_never_a_panic(
-        tree in any_tree(),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
-        cut in prop::option::of(any::<prop::sample::Index>()),
-    ) {
-        let (mut image, summary) = image_of(&tree, &options());
-        without_checksum(&mut image);
-        let metadata = usize::try_from(summary.data_start).unwrap() - 1024;
-        for (at, value) in damage {
-            image[1024 + at.index(metadata)] = value;
-        }
-        if let Some(cut) = cut {
-            image.truncate(cut.index(image.len()));
-        }
-        if let Ok(reader) = reader_of(image) {
-            let _ = reader.to_tree(1 << 24);
-            for (_, inode) in reader.walk().flatten() {
-                let _ = (reader.read(&inode, 1 << 20), reader.xattrs(&inode), inode.extents().count());
-                prop_assert!(inode.file_type() == FileType::File || reader.content(&inode).is_err());
-            }
-        }
-    }
 }
