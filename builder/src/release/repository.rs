@@ -4,7 +4,7 @@
 //! renamed. Only `metadata/timestamp.json` is ever replaced, and it is what makes all else count. So a folder that is copied
 //! or cut off halfway holds the release before, whole, and files that nothing refers to. A lock keeps two publishers apart.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,15 @@ impl Repository {
 
     /// The names of the plain files in a folder of the repository, sorted; none when it isn't there.
     pub fn names(&self, folder: &str) -> Result<Vec<String>, ReleaseError> {
+        self.entries(folder, FileType::is_file)
+    }
+
+    /// The folders below a folder of the repository, sorted; none when it isn't there.
+    pub fn folders(&self, folder: &str) -> Result<Vec<String>, ReleaseError> {
+        self.entries(folder, FileType::is_dir)
+    }
+
+    fn entries(&self, folder: &str, wanted: impl Fn(&FileType) -> bool) -> Result<Vec<String>, ReleaseError> {
         let path = self.file(folder);
         let failed = |source| ReleaseError::Io { what: "read", path: path.clone(), source };
         let entries = match fs::read_dir(&path) {
@@ -70,26 +79,7 @@ impl Repository {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             // A name that is no text is none of ours.
-            if let (true, Ok(name)) = (entry.file_type().map_err(failed)?.is_file(), entry.file_name().into_string()) {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// The folders below a folder of the repository, sorted.
-    pub fn folders(&self, folder: &str) -> Result<Vec<String>, ReleaseError> {
-        let path = self.file(folder);
-        let failed = |source| ReleaseError::Io { what: "read", path: path.clone(), source };
-        let entries = match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            if let (true, Ok(name)) = (entry.file_type().map_err(failed)?.is_dir(), entry.file_name().into_string()) {
+            if let (true, Ok(name)) = (wanted(&entry.file_type().map_err(failed)?), entry.file_name().into_string()) {
                 names.push(name);
             }
         }
