@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "what a run did differently is told in the test's output")]
 
 pub mod archive;
+pub mod http;
 pub mod image;
 pub mod program;
 pub mod server;

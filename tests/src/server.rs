@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use slipway_builder::fetch::Cache;
 use slipway_builder::lock::Lock;
+
+use crate::http::{Request, answer_all};
 
 /// What a path is answered with.
 #[derive(Clone, Debug)]
@@ -35,17 +36,6 @@ pub struct Server {
     address: SocketAddr,
     files: Arc<Mutex<BTreeMap<String, Served>>>,
     asked: Arc<Mutex<Vec<String>>>,
-}
-
-/// Answers whoever connects, each in a thread of its own, until the test ends.
-pub(crate) fn answer_all(listener: TcpListener, answer: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = answer.clone();
-            // A client may go away in the middle.
-            thread::spawn(move || answer(stream).ok());
-        }
-    });
 }
 
 impl Server {
@@ -98,15 +88,8 @@ impl Server {
     }
 
     fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
-        let mut lines = BufReader::new(&stream).lines();
-        let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-        // The rest of the request changes nothing: ranges needn't be honoured.
-        for line in lines {
-            if line?.is_empty() {
-                break;
-            }
-        }
+        // Of the request only the path counts: ranges needn't be honoured.
+        let path = Request::read(&stream)?.path;
         let served = self.files.lock().unwrap().get(&path).cloned();
         self.asked.lock().unwrap().push(path);
         let (status, body) = match served {

@@ -1,11 +1,13 @@
 //! A lock manager on the loopback interface: the `FleetLock` protocol with a semaphore, and faults. The agent's own tests ask it too.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::http::{Request, answer_all};
 
 /// A request, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +60,7 @@ impl LockServer {
         let state = State { fault: LockFault::None, holders: BTreeSet::new(), log: Vec::new() };
         let server = Self { address, slots, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let serving = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                // A client may go away in the middle.
-                thread::spawn(move || serving.answer(&stream).ok());
-            }
-        });
+        answer_all(listener, move |stream| serving.answer(stream));
         server
     }
 
@@ -124,27 +120,13 @@ impl LockServer {
         changed
     }
 
-    fn answer(&self, mut stream: &TcpStream) -> io::Result<()> {
-        let mut reader = BufReader::new(stream);
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 || line == "\r\n" {
-                break;
-            }
-            head.push(line.trim_end().to_owned());
-        }
-        let header = |name: &str| {
-            let mut fields = head.iter().filter_map(|line| line.split_once(": "));
-            fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-        };
-        let len: usize = header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; len];
-        reader.read_exact(&mut body)?;
-        let path = head[0].split(' ').nth(1).unwrap_or_default().to_owned();
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
+        let request = Request::read(&stream)?;
+        let header = request.field("fleet-lock-protocol").map(str::to_owned);
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let id = body["client_params"]["id"].as_str().unwrap_or_default().to_owned();
-        let asked = Asked { path: path.clone(), header: header("fleet-lock-protocol"), body };
+        let path = request.path;
+        let asked = Asked { path: path.clone(), header, body };
         let fault = self.change(|state| {
             state.log.push(asked);
             state.fault.clone()
@@ -188,7 +170,7 @@ impl State {
     }
 }
 
-fn reply(mut stream: &TcpStream, status: u16, body: &str) -> io::Result<()> {
+fn reply(mut stream: TcpStream, status: u16, body: &str) -> io::Result<()> {
     let len = body.len();
     let location = if status == 302 { "Location: /base/v1/elsewhere\r\n" } else { "" };
     write!(stream, "HTTP/1.1 {status} X\r\n{location}Content-Length: {len}\r\nConnection: close\r\n\r\n{body}")

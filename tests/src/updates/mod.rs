@@ -9,6 +9,8 @@ mod moments;
 mod repository;
 mod server;
 
+use crate::http;
+
 pub use edition::{Build, Edition};
 pub use esp::EspFiles;
 pub use host::{Host, PATIENCE};

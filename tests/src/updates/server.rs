@@ -1,7 +1,7 @@
 //! A web server in front of a repository, which can be made to fail.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::server::answer_all;
+use crate::http::{Request, answer_all};
 
 /// What is wrong with one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,24 +93,12 @@ impl Server {
     }
 
     fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
-        let mut lines = BufReader::new(&stream).lines();
-        let (mut head, mut range) = (Vec::new(), None);
-        loop {
-            let line = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(": ").unwrap_or_default();
-            if name.eq_ignore_ascii_case("range") {
-                range = value.strip_prefix("bytes=").map(str::to_owned);
-            }
-            head.push(line);
-        }
-        let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-        self.count(head.iter().map(|line| line.len() + 2).sum::<usize>() + 2);
-        self.shared.asked.lock().unwrap().push(format!("{path} {}", range.as_deref().unwrap_or("whole")));
-        let fault = self.next_fault(&path);
-        let whole = match (fault, self.read(&path)) {
+        let request = Request::read(&stream)?;
+        let path = &request.path;
+        self.count(request.head_len);
+        self.shared.asked.lock().unwrap().push(format!("{path} {}", request.range().unwrap_or("whole")));
+        let fault = self.next_fault(path);
+        let whole = match (fault, self.read(path)) {
             (Some(Fault::Status(status)), _) => {
                 return self.say(&mut stream, &format!("{status} Fault"), "", b"", None);
             }
@@ -118,7 +106,8 @@ impl Server {
             (_, Some(whole)) => whole,
         };
         let length = whole.len();
-        let wanted = range.filter(|_| fault != Some(Fault::WholeForRange)).map(|range| bounds(&range, length));
+        let range = request.range().filter(|_| fault != Some(Fault::WholeForRange));
+        let wanted = range.map(|range| bounds(range, length));
         let (status, header, mut body) = match wanted {
             None => ("200 OK", String::new(), whole),
             Some(None) => return self.say(&mut stream, "416 Range Not Satisfiable", "", b"", None),

@@ -6,6 +6,9 @@
 
 mod choose;
 mod fleet_lock;
+#[path = "../../../../tests/src/http.rs"]
+#[allow(dead_code, reason = "the scenarios on virtual machines use more of it")]
+mod http;
 #[path = "../../../../tests/src/updates/lock_server.rs"]
 #[allow(dead_code, reason = "the scenarios on virtual machines use more of it")]
 mod lock_server;

@@ -15,6 +15,7 @@ use slipway_updater::machine::State;
 use slipway_updater::net::{Client, ClientOptions};
 use slipway_updater::source::{Patience, Place};
 use slipway_updater::update::{CatalogError, Installed, Reason, Settings, SettingsError, UpdateError, Updater};
+use tempfile::TempDir;
 
 use super::publish::Repository;
 use super::server::{Fault, Server};
@@ -22,6 +23,46 @@ use super::source::url;
 use crate::level_p::firmware;
 use crate::level_p::recorded::RecordedDisk;
 use crate::level_p::world::{Release, TestAgent, agent, factory};
+
+/// A repository, and the files of a host that trusts it.
+struct World {
+    folder: TempDir,
+    root: TempDir,
+    repository: Repository,
+}
+
+impl World {
+    /// A repository with these releases.
+    fn with<'a>(releases: impl IntoIterator<Item = &'a Arc<Release>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut repository = Repository::new(folder.path());
+        for release in releases {
+            repository.add(release);
+        }
+        Self { folder, root: tempfile::tempdir().unwrap(), repository }
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    fn serve(&self, rule: impl Fn(&str, usize) -> Fault + Send + Sync + 'static) -> Server {
+        Server::start(self.folder(), rule)
+    }
+
+    fn updater(&self, places: impl IntoIterator<Item = Place>) -> Updater {
+        updater(self.root(), &self.repository, places.into_iter().collect())
+    }
+
+    /// One that reads the folder itself.
+    fn updater_by_folder(&self) -> Updater {
+        self.updater([Place::Folder(self.folder().to_owned())])
+    }
+}
 
 /// A host whose files are below `root`, which trusts the root of a repository.
 pub fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Updater {
@@ -71,17 +112,15 @@ pub fn boots_and_commits(disk: &RecordedDisk, release: &Arc<Release>) -> Recorde
 
 #[test]
 fn s01_four_versions_in_a_row_from_a_server() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let first = Release::new(1);
-    repository.add(&first);
-    let server = Server::start(folder.path(), |_, _| Fault::None);
-    let updater = updater(root.path(), &repository, vec![url(&server)]);
+    let mut world = World::with([&first]);
+    let server = world.serve(|_, _| Fault::None);
+    let updater = world.updater([url(&server)]);
     let mut disk = settled(&first);
     let mut running = first;
     for number in 2..6 {
         let next = Release::new(number);
-        repository.add(&next);
+        world.repository.add(&next);
         let (mut agent, _) = agent(&disk, running.hash()).unwrap();
         let installed = update(&updater, &mut agent).unwrap().unwrap();
         assert_eq!(&installed.version, next.label.version());
@@ -96,12 +135,10 @@ fn s01_four_versions_in_a_row_from_a_server() {
 
 #[test]
 fn nothing_new_costs_one_small_file() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let first = Release::new(1);
-    repository.add(&first);
-    let server = Server::start(folder.path(), |_, _| Fault::None);
-    let updater = updater(root.path(), &repository, vec![url(&server)]);
+    let world = World::with([&first]);
+    let server = world.serve(|_, _| Fault::None);
+    let updater = world.updater([url(&server)]);
     let disk = settled(&first);
     let (mut agent, _) = agent(&disk, first.hash()).unwrap();
     assert_eq!(update(&updater, &mut agent).unwrap(), None);
@@ -116,31 +153,28 @@ fn nothing_new_costs_one_small_file() {
 
 #[test]
 fn s02_cut_at_any_write_and_resumed_from_a_server() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let (first, second) = (Release::new(1), Release::new(2));
-    repository.add(&first);
-    let document = repository.add(&second);
+    let mut world = World::with([&first]);
+    let document = world.repository.add(&second);
     let frames = part_path(&document.parts.blocks.frames.sha256);
     let before = settled(&first).image();
     let disk = RecordedDisk::new(before.clone());
     let (mut whole, _) = agent(&disk, first.hash()).unwrap();
-    let folder_place = vec![Place::Folder(folder.path().to_owned())];
-    update(&updater(root.path(), &repository, folder_place.clone()), &mut whole).unwrap().unwrap();
+    update(&world.updater_by_folder(), &mut whole).unwrap().unwrap();
     let ops = disk.log().len();
     let mut kept_some = 0;
     for cut in (0..ops).step_by(3) {
         let disk = RecordedDisk::new(before.clone());
         disk.fail_after(cut);
         let (mut killed, _) = agent(&disk, first.hash()).unwrap();
-        update(&updater(root.path(), &repository, folder_place.clone()), &mut killed).unwrap_err();
+        update(&world.updater_by_folder(), &mut killed).unwrap_err();
         let mut image = disk.image();
         assert_eq!(firmware::would_boot(&mut image).unwrap().failures, [""; 0], "after {cut}");
         // What came up to the cut isn't fetched again.
-        let server = Server::start(folder.path(), |_, _| Fault::None);
+        let server = world.serve(|_, _| Fault::None);
         let disk = RecordedDisk::new(image);
         let (mut next, _) = agent(&disk, first.hash()).unwrap();
-        let mut again = updater(root.path(), &repository, vec![url(&server)]);
+        let mut again = world.updater([url(&server)]);
         // The wait after a failure is the operator's to end.
         again.by_hand = true;
         if let Some(installed) = update(&again, &mut next).unwrap() {
@@ -159,25 +193,22 @@ fn s02_cut_at_any_write_and_resumed_from_a_server() {
 
 #[test]
 fn s20_the_second_place_helps_out_and_a_dead_repository_is_an_error() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let (first, second) = (Release::new(1), Release::new(2));
-    repository.add(&first);
-    repository.add(&second);
-    let down = Server::start(folder.path(), |_, _| Fault::Status(500));
-    let partly = Server::start(folder.path(), |path, number| match number {
+    let world = World::with([&first, &second]);
+    let down = world.serve(|_, _| Fault::Status(500));
+    let partly = world.serve(|path, number| match number {
         _ if path.starts_with("metadata/") || path.starts_with("targets/") => Fault::None,
         number if number % 2 == 0 => Fault::Cut(1500),
         _ => Fault::Status(502),
     });
-    let good = Server::start(folder.path(), |_, _| Fault::None);
+    let good = world.serve(|_, _| Fault::None);
     let disk = settled(&first);
     let (mut agent, _) = agent(&disk, first.hash()).unwrap();
-    let dead = updater(root.path(), &repository, vec![url(&down)]);
+    let dead = world.updater([url(&down)]);
     let error = update(&dead, &mut agent).unwrap_err();
     assert!(matches!(error, UpdateError::Catalog(CatalogError::Tuf { .. })), "{error:?}");
     assert_eq!(agent.state(), State::Idle { fallback: false });
-    let helped = updater(root.path(), &repository, vec![url(&down), url(&partly), url(&good)]);
+    let helped = world.updater([url(&down), url(&partly), url(&good)]);
     let installed = update(&helped, &mut agent).unwrap().unwrap();
     assert!(installed.traffic.requests > 4, "{installed:?}");
     agent.restart().unwrap();
@@ -186,27 +217,25 @@ fn s20_the_second_place_helps_out_and_a_dead_repository_is_an_error() {
 
 #[test]
 fn s20_metadata_is_asked_for_again_and_every_place_is_named() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let first = Release::new(1);
-    repository.add(&first);
+    let world = World::with([&first]);
     let disk = settled(&first);
     let (agent, _) = agent(&disk, first.hash()).unwrap();
     // Root, timestamp, snapshot, targets, channel: each fails at its first request.
     let asked = Mutex::new(BTreeSet::new());
-    let flaky = Server::start(folder.path(), move |path, _| match asked.lock().unwrap().insert(path.to_owned()) {
+    let flaky = world.serve(move |path, _| match asked.lock().unwrap().insert(path.to_owned()) {
         true if path.starts_with("targets/") => Fault::Cut(3),
         true if path.ends_with("timestamp.json") => Fault::Status(503),
         _ => Fault::None,
     });
-    updater(root.path(), &repository, vec![url(&flaky)]).check(&agent).unwrap();
+    world.updater([url(&flaky)]).check(&agent).unwrap();
     let count = |part: &str| flaky.log().iter().filter(|request| request.path.contains(part)).count();
     assert_eq!((count("timestamp.json"), count("stable")), (2, 2));
 
-    let servers = [500, 502].map(|status| Server::start(folder.path(), move |_, _| Fault::Status(status)));
-    let gone = folder.path().join("gone");
-    let places = servers.iter().map(url).chain([Place::Folder(gone.clone())]).collect();
-    let error = chain(&updater(root.path(), &repository, places).check(&agent).unwrap_err());
+    let servers = [500, 502].map(|status| world.serve(move |_, _| Fault::Status(status)));
+    let gone = world.folder().join("gone");
+    let places = servers.iter().map(url).chain([Place::Folder(gone.clone())]);
+    let error = chain(&world.updater(places).check(&agent).unwrap_err());
     for (place, said) in
         [(servers[0].url(), "answers 500"), (servers[1].url(), "answers 502"), (gone.display().to_string(), "")]
     {
@@ -215,27 +244,26 @@ fn s20_metadata_is_asked_for_again_and_every_place_is_named() {
     // Once, and three times more.
     assert_eq!(servers.map(|server| server.log().len()), [4, 4]);
     // What won't be better isn't asked again.
-    let refuses = Server::start(folder.path(), |_, _| Fault::Status(401));
-    updater(root.path(), &repository, vec![url(&refuses)]).check(&agent).unwrap_err();
+    let refuses = world.serve(|_, _| Fault::Status(401));
+    world.updater([url(&refuses)]).check(&agent).unwrap_err();
     assert_eq!(refuses.log().len(), 1);
 }
 
 #[test]
 fn s21_what_others_have_signed_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut repository = Repository::new(folder.path());
     let [first, second] = [1, 2].map(Release::new);
-    repository.add(&first);
+    let mut world = World::with([&first]);
     let disk = settled(&first);
     let (agent, _) = agent(&disk, first.hash()).unwrap();
     // Of the four roles, the keys of one are others. With the right ones, the same is taken.
     for (refused, seeds) in
         [("targets", [1, 9, 3, 4]), ("snapshot", [1, 2, 9, 4]), ("timestamp", [1, 2, 3, 9]), ("", [1, 2, 3, 4])]
     {
-        let (root, forged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let look =
-            |folder: &Path| updater(root.path(), &repository, vec![Place::Folder(folder.to_owned())]).check(&agent);
-        assert_eq!(look(folder.path()).unwrap().choice().version, None);
+        // Each time a host that knows nothing yet.
+        let forged = tempfile::tempdir().unwrap();
+        world.root = tempfile::tempdir().unwrap();
+        let look = |folder: &Path| world.updater([Place::Folder(folder.to_owned())]).check(&agent);
+        assert_eq!(look(world.folder()).unwrap().choice().version, None);
         let mut other = Repository::signed_by(forged.path(), seeds);
         other.add(&first);
         other.add(&second);
@@ -255,20 +283,17 @@ fn s21_what_others_have_signed_is_refused() {
 
 #[test]
 fn a_folder_needs_a_channel_and_no_urls() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let (first, second) = (Release::new(1), Release::new(2));
-    repository.add(&first);
-    repository.add(&second);
-    updater(root.path(), &repository, Vec::new());
+    let world = World::with([&first, &second]);
+    world.updater([]);
     let write = |path: &str, text: &str| {
-        let path = root.path().join(path.trim_start_matches('/'));
+        let path = world.root().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    let of_host = |offline| Updater::of_host(root.path(), offline, false);
+    let of_host = |offline| Updater::of_host(world.root(), offline, false);
     assert!(matches!(of_host(None), Err(SettingsError::NoRepository)));
-    let error = of_host(Some(folder.path())).unwrap_err().to_string();
+    let error = of_host(Some(world.folder())).unwrap_err().to_string();
     assert!(error.contains("no channel is known") && !error.contains("urls"), "{error}");
     // The channel is the machine's, or the image's.
     for (path, text) in [
@@ -278,7 +303,7 @@ fn a_folder_needs_a_channel_and_no_urls() {
         write(CONFIG_PATH, "");
         write(path, text);
         assert!(matches!(of_host(None), Err(SettingsError::NoRepository)), "{path}");
-        let updater = of_host(Some(folder.path())).unwrap();
+        let updater = of_host(Some(world.folder())).unwrap();
         let disk = settled(&first);
         let (mut agent, _) = agent(&disk, first.hash()).unwrap();
         let installed = update(&updater, &mut agent).unwrap().unwrap();
@@ -288,17 +313,15 @@ fn a_folder_needs_a_channel_and_no_urls() {
 
 #[test]
 fn s22_an_older_repository_is_refused_and_the_host_recovers_with_it() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let (first, second) = (Release::new(1), Release::new(2));
-    repository.add(&first);
-    let old_timestamp = fs::read(folder.path().join("metadata/timestamp.json")).unwrap();
-    repository.add(&second);
+    let mut world = World::with([&first]);
+    let timestamp = world.folder().join("metadata/timestamp.json");
+    let old_timestamp = fs::read(&timestamp).unwrap();
+    world.repository.add(&second);
     let disk = settled(&first);
     let (agent, _) = agent(&disk, first.hash()).unwrap();
-    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let updater = world.updater_by_folder();
     assert_eq!(updater.check(&agent).unwrap().choice().version.as_ref(), Some(second.label.version()));
-    let timestamp = folder.path().join("metadata/timestamp.json");
     let new = fs::read(&timestamp).unwrap();
     fs::write(&timestamp, old_timestamp).unwrap();
     assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::Tuf { .. }))));
@@ -308,12 +331,9 @@ fn s22_an_older_repository_is_refused_and_the_host_recovers_with_it() {
 
 #[test]
 fn s18_a_version_that_was_rolled_back_is_not_taken_again_and_the_next_is() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let [first, second, third] = [1, 2, 3].map(Release::new);
-    repository.add(&first);
-    repository.add(&second);
-    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let mut world = World::with([&first, &second]);
+    let updater = world.updater_by_folder();
     let disk = settled(&first);
     let (mut before, _) = agent(&disk, first.hash()).unwrap();
     update(&updater, &mut before).unwrap().unwrap();
@@ -330,7 +350,7 @@ fn s18_a_version_that_was_rolled_back_is_not_taken_again_and_the_next_is() {
     let Some(Reason::Failed { reason }) = &check.choice().considered[0].reason else { panic!("{check:?}") };
     assert!(reason.contains("web: no answer"), "{reason}");
     drop(check);
-    repository.add(&third);
+    world.repository.add(&third);
     let installed = update(&updater, &mut back).unwrap().unwrap();
     assert_eq!(&installed.version, third.label.version());
     back.restart().unwrap();
@@ -339,17 +359,14 @@ fn s18_a_version_that_was_rolled_back_is_not_taken_again_and_the_next_is() {
 
 #[test]
 fn a_host_leaves_what_was_withdrawn_even_for_an_older_version() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let (older, bad) = (Release::new(2), Release::new(4));
-    repository.add(&older);
-    repository.add(&bad);
-    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let mut world = World::with([&older, &bad]);
+    let updater = world.updater_by_folder();
     let disk = settled(&bad);
     let (mut agent_of_bad, _) = agent(&disk, bad.hash()).unwrap();
     assert_eq!(update(&updater, &mut agent_of_bad).unwrap(), None);
-    repository.floor = Some(older.label.version().clone());
-    repository.change(&bad, |offer| offer.withdrawn = Some(Withdrawal { reason: "eats data".into() }));
+    world.repository.floor = Some(older.label.version().clone());
+    world.repository.change(&bad, |offer| offer.withdrawn = Some(Withdrawal { reason: "eats data".into() }));
     let installed = update(&updater, &mut agent_of_bad).unwrap().unwrap();
     assert_eq!(&installed.version, older.label.version());
     agent_of_bad.leave_withdrawn("eats data").unwrap();
@@ -365,27 +382,22 @@ fn a_host_leaves_what_was_withdrawn_even_for_an_older_version() {
 
 #[test]
 fn s23_a_host_trusts_no_repository_but_the_image_s() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let first = Release::new(1);
-    repository.add(&first);
+    let world = World::with([&first]);
     let disk = settled(&first);
     let (agent, _) = agent(&disk, first.hash()).unwrap();
-    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
-    fs::write(root.path().join(TRUSTED_ROOT_PATH.trim_start_matches('/')), "{}").unwrap();
+    let updater = world.updater_by_folder();
+    fs::write(world.root().join(TRUSTED_ROOT_PATH.trim_start_matches('/')), "{}").unwrap();
     assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::BadRoot { .. }))));
-    fs::remove_file(root.path().join(TRUSTED_ROOT_PATH.trim_start_matches('/'))).unwrap();
+    fs::remove_file(world.root().join(TRUSTED_ROOT_PATH.trim_start_matches('/'))).unwrap();
     assert!(matches!(updater.check(&agent), Err(UpdateError::Catalog(CatalogError::NoRoot { .. }))));
 }
 
 #[test]
 fn an_update_is_refused_on_trial() {
-    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut repository = Repository::new(folder.path());
     let [first, second, third] = [1, 2, 3].map(Release::new);
-    repository.add(&first);
-    repository.add(&second);
-    let updater = updater(root.path(), &repository, vec![Place::Folder(folder.path().to_owned())]);
+    let mut world = World::with([&first, &second]);
+    let updater = world.updater_by_folder();
     let disk = settled(&first);
     let (mut before, _) = agent(&disk, first.hash()).unwrap();
     update(&updater, &mut before).unwrap().unwrap();
@@ -393,6 +405,6 @@ fn an_update_is_refused_on_trial() {
     firmware::boot(&mut image).unwrap();
     let disk = RecordedDisk::new(image);
     let (mut trial, _) = agent(&disk, second.hash()).unwrap();
-    repository.add(&third);
+    world.repository.add(&third);
     assert!(matches!(update(&updater, &mut trial), Err(UpdateError::Agent(AgentError::Refused(_)))));
 }

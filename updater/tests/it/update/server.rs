@@ -1,13 +1,15 @@
 //! A web server on the loopback interface that does what it is told to do wrong.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use super::http::{self, answer_all};
 
 /// What a request was answered with.
 #[derive(Clone, Debug)]
@@ -60,13 +62,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let server = Self { address, folder: folder.to_owned(), rule: Arc::new(rule), log: Arc::default() };
         let serving = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                // A client may go away in the middle.
-                thread::spawn(move || serving.answer(&stream).ok());
-            }
-        });
+        answer_all(listener, move |stream| serving.answer(stream));
         server
     }
 
@@ -78,21 +74,13 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    fn answer(&self, mut stream: &TcpStream) -> io::Result<()> {
-        let mut lines = BufReader::new(stream).lines();
-        let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-        let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-        let mut asked = None;
-        for line in lines {
-            let line = line?;
-            if line.is_empty() {
-                break;
-            }
-            if let Some(range) = line.to_lowercase().strip_prefix("range: bytes=") {
-                let (start, last) = range.split_once('-').unwrap();
-                asked = Some(start.parse::<u64>().unwrap()..last.parse::<u64>().map_or(u64::MAX, |last| last + 1));
-            }
-        }
+    fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
+        let request = http::Request::read(&stream)?;
+        let path = request.path.trim_start_matches('/').to_owned();
+        let asked = request.range().map(|range| {
+            let (start, last) = range.split_once('-').unwrap();
+            start.parse::<u64>().unwrap()..last.parse::<u64>().map_or(u64::MAX, |last| last + 1)
+        });
         let number = {
             let mut log = self.log.lock().unwrap();
             log.push(Request { path: path.clone(), range: asked.clone(), sent: 0 });
