@@ -9,6 +9,10 @@ use slipway_tests::updates::{Edition, Host, Repository, Server};
 const NAME: &str = "s02";
 const KILLS: u32 = 12;
 
+/// What was written is written again: another version's blocks would be in place.
+const SPOIL: &str =
+    "dd if=/dev/urandom of=/dev/slipway/root-b bs=1M seek=$((RANDOM % 64)) count=64 conv=notrunc status=none";
+
 #[test]
 #[ignore = "a dozen updates: `make scenarios` runs it"]
 fn the_next_run_goes_on_and_what_runs_is_untouched() {
@@ -31,10 +35,7 @@ fn the_next_run_goes_on_and_what_runs_is_untouched() {
 
     let (mut closed, mut armed) = (0, 0);
     for kill in 0..KILLS {
-        // What was written is written again: another version's blocks would be in place.
-        host.shell(
-            "dd if=/dev/urandom of=/dev/slipway/root-b bs=1M seek=$((RANDOM % 64)) count=64 conv=notrunc status=none",
-        );
+        host.shell(SPOIL);
         let moment = whole.mul_f64((f64::from(kill) + 0.5) / f64::from(KILLS));
         let line =
             format!("timeout -s KILL {:.2} slipway-agent update --no-restart --now || true", moment.as_secs_f64());
@@ -58,6 +59,11 @@ fn the_next_run_goes_on_and_what_runs_is_untouched() {
     println!("s02: {closed} of {KILLS} left no entry, {armed} a whole slot");
     assert!(closed >= KILLS / 2, "most were cut off in the middle");
     assert_eq!(host.shell(&sum), before, "the running slot");
+
+    // The timer comes while somebody updates by hand: its service doesn't fail.
+    host.shell(SPOIL);
+    let said = host.shell("slipway-agent update --no-restart --now >/dev/null & sleep 3; slipway-agent run; wait $!");
+    assert_eq!(said, "another slipway-agent is at work\n");
     host.update_and_restart();
     host.wait_until_runs("2");
     assert_eq!(host.status()["ledger"]["floor"], "2");
