@@ -7,6 +7,7 @@ use slipway_tests::updates::{Edition, Fault, Host, Repository, Server};
 const NAME: &str = "s01";
 
 #[test]
+#[ignore = "five boots: `make scenarios` runs it"]
 fn each_boots_and_is_kept_and_the_esp_does_not_fill_up() {
     let builds = ["1", "2", "3", "4"].map(|version| Edition::new(version).build());
     let mut repository = Repository::new(NAME);

@@ -11,6 +11,9 @@ fn it_is_not_taken_and_the_next_one_is() {
     let (mut host, mut repository, _) = Host::offered(NAME, first, second);
     host.update_and_restart();
     host.wait_until_runs("2");
+    assert_eq!(host.problems(), [""; 0]);
+    assert_eq!(host.agents(), [""; 0], "between passes nothing of the agent is in memory");
+    assert!(!host.state_was_checked(), "the initrd mounts a /var that was left in good order");
 
     let before = host.machine().events().len();
     // Its answer may be cut off by the restart.

@@ -23,6 +23,12 @@ const NO_TIMER: &str = "[Timer]\nOnBootSec=\nOnBootSec=12h\n";
 /// Ends when there is a default route.
 const HAS_ROUTE: &str = r"until [[ $(</proc/net/route) == *$'\t'00000000$'\t'* ]]; do sleep 0.2; done";
 
+/// Command lines of agents that run, but for the one through which the test speaks to the machine.
+const AGENTS: &str = r#"for file in /proc/[0-9]*/cmdline; do
+    { mapfile -d "" -t words <"$file"; } 2>/dev/null
+    [[ ${words[0]} != *slipway-agent || ${words[1]} == guest ]] || echo "${words[*]}"
+done"#;
+
 /// A machine that updates itself from a repository.
 pub struct Host {
     name: String,
@@ -170,6 +176,11 @@ impl Host {
         let output = self.run(&["slipway-agent", "status", "--json"]);
         let status: Value = serde_json::from_str(&output.stdout).unwrap();
         serde_json::from_value(status["problems"].clone()).unwrap()
+    }
+
+    /// The agents that run in it now: command lines.
+    pub fn agents(&mut self) -> Vec<String> {
+        self.shell(AGENTS).lines().map(str::to_owned).collect()
     }
 
     /// Whether systemd had to check `/var` before it mounted it: otherwise the initrd has mounted it.
