@@ -1,9 +1,9 @@
-//! Opens the verified root, nothing else: the `/init` of a Slipway image's initrd.
+//! Opens the verified root, and begins what systemd would wait for: the `/init` of a Slipway image's initrd.
 //!
 //! It loads the modules it is given, finds the disk that the firmware booted from and on it the root and its hash tree,
 //! which the kernel command line names by `roothash=`, has the kernel verify every block, puts `/etc` under an overlay
-//! in memory, mounts a clean state partition, settles the machine id, leaves its findings in `/run`, and becomes the root's
-//! init. Whatever fails is one line on the consoles and a restart.
+//! in memory, mounts a clean state partition, settles the machine id, leaves its findings in `/run` and a process that
+//! loads modules and reads ahead, and becomes the root's init. Whatever fails is one line on the consoles and a restart.
 
 mod ahead;
 mod boot;

@@ -11,12 +11,12 @@ pub struct Patience {
     pub first: Duration,
     /// The longest wait.
     pub longest: Duration,
-    /// Waits in a row, until somebody brings a byte, after which it is given up.
+    /// Waits in a row after which it is given up. When they are counted anew is up to whoever waits.
     pub attempts: u32,
 }
 
 impl Default for Patience {
-    /// 1 s to 1 min, eight in a row: three to five minutes without a byte.
+    /// 1 s to 1 min, eight in a row: some three minutes of waiting, give or take a quarter.
     fn default() -> Self {
         Self { first: Duration::from_secs(1), longest: Duration::from_mins(1), attempts: 8 }
     }
