@@ -17,15 +17,27 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# Distributions have older ones. `rust-version = "1.91"` is 91, and `rustc 1.95.0 (…)` is 95; what reads otherwise is left to cargo.
+least_rust=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' "$(dirname "$0")/../Cargo.toml")
+check_rust() {
+    local have
+    have=$(rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p' || true)
+    if [ "${have:-$least_rust}" -lt "$least_rust" ]; then
+        echo "setup: Rust 1.$have is too old, it takes 1.$least_rust: install rustup (https://rustup.rs), or run rustup update" >&2
+        exit 1
+    fi
+}
+
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    cat >&2 <<'TEXT'
+    cat >&2 <<TEXT
 setup: this machine has no apt. Install these by hand, then run make again:
-  Rust >= 1.88, a C compiler, make, pkg-config, libostree headers            to build
+  Rust >= 1.$least_rust, a C compiler, make, pkg-config, libostree headers            to build
   qemu-system-x86_64 >= 8, OVMF                                              to run and test
   fsck.erofs, veritysetup, sfdisk, fsck.vfat, mcopy, ostree, depmod, sbverify       oracles of the tests
   Python >= 3.10 with tuf 6.0.0 in target/oracles/python (a venv)                   oracle of the tests
 TEXT
     for tool in cargo cc pkg-config; do command -v "$tool" >/dev/null || exit 1; done
+    check_rust
     exit 0
 fi
 
@@ -104,3 +116,4 @@ if ! command -v cargo >/dev/null; then
         exit 1
     fi
 fi
+check_rust
