@@ -1,20 +1,17 @@
 //! Carries out what [`machine`](crate::machine) decides: effect by effect, on the disk and in the ledger.
 
+mod notes;
+
 use serde::Serialize;
-use slipway_images::digest::Digest;
-use slipway_images::disk::Slot;
 use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
 use slipway_images::verity::RootHash;
 
 use crate::disk::device::BlockDevice;
-use crate::disk::survey::{SlotFound, Survey, SurveyError, TableState};
+use crate::disk::survey::{Survey, SurveyError, TableState};
 use crate::disk::{Disk, DiskError};
 use crate::journal::News;
-use crate::ledger::{
-    BootId, Failure, FailureReason, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, Resume, UnixSeconds,
-    Waiting,
-};
-use crate::machine::{Cause, Effect, Event, Other, Refused, Running, Situation, State, Which, step};
+use crate::ledger::{BootId, Happening, Ledger, LedgerContents, LedgerError, LedgerStore, UnixSeconds};
+use crate::machine::{Effect, Event, Other, Refused, Running, Situation, State, Which, step};
 use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
 use crate::restart::Wait;
 use crate::stage::{
@@ -35,6 +32,8 @@ pub trait Surroundings {
     fn log_tail(&self, of: Which, root_hash: RootHash) -> Vec<String>;
     /// Tells who may be interested. By default, nobody is.
     fn tell(&self, _: &News) {}
+    /// What went wrong and keeps nobody from going on. By default, nobody hears of it.
+    fn warn(&self, _: &str) {}
 }
 
 /// Why something was not done.
@@ -235,6 +234,12 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
 
     /// An operator lets a version that failed be tried again. Says whether there was one.
     pub fn allow(&mut self, label: &PartitionLabel) -> Result<bool, AgentError> {
+        let survey = self.survey()?;
+        let other = survey.other();
+        // Its entry would say at the next start that it used up its tries.
+        if other.label.as_ref() == Some(label) && other.entry.as_ref().is_some_and(|entry| is_spent(entry.tries())) {
+            self.disk.remove_other_entry()?;
+        }
         let now = self.surroundings.now();
         let mut allowed = false;
         self.change(|contents| allowed = contents.allow(&label.to_string(), now))?;
@@ -267,9 +272,11 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         let other = match survey.other().entry.as_ref().map(BootEntryName::tries) {
             None => Other::Closed,
             Some(BootTries::Good) => Other::Fallback,
-            Some(BootTries::Counted { left: TriesLeft(0), .. }) => Other::Spent,
+            Some(tries) if is_spent(tries) => Other::Spent,
             Some(BootTries::Counted { .. }) => Other::Armed,
         };
+        let of_running = survey.running().root_hash().zip(ledger);
+        let left_in = of_running.and_then(|(hash, ledger)| ledger.failure(hash)?.boot.as_ref());
         let waiting = ledger.and_then(|ledger| ledger.waiting.as_ref());
         let waiting = waiting.filter(|waiting| Some(waiting.root_hash) == survey.other().root_hash());
         let boot = self.surroundings.boot();
@@ -288,6 +295,8 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             passed_over: due && survey.other_comes_first(),
             armed_damaged: kernel.is_some_and(|kernel| !self.disk.other_kernel_is(kernel, &survey)),
             wait_unnoted: waiting.is_none() && boot.is_some(),
+            left_before: survey.running().entry.as_ref().is_some_and(|entry| is_spent(entry.tries()))
+                && left_in.zip(boot.as_ref()).is_some_and(|(left_in, boot)| left_in != boot),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
         })
@@ -333,6 +342,12 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Effect::RemoveLeftovers => Ok(self.disk.remove_leftovers()?),
             Effect::VerifyFallback => self.verify_fallback(),
             Effect::RecordFailure(which, cause) => self.record_failure(which, cause, words),
+            Effect::TryToRecordFailure(cause) => {
+                if let Err(error) = self.record_failure(Which::Running, cause, words) {
+                    self.surroundings.warn(&format!("can't note why this version is left: {words}: {}", chain(&error)));
+                }
+                Ok(())
+            }
             Effect::MarkRunningBad => {
                 let entry = BootEntryName::on_trial(self.survey()?.running_label, TriesLeft(0));
                 Ok(self.disk.rename_running_entry(&entry)?)
@@ -398,85 +413,10 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
         let hash = self.survey()?.other().root_hash().ok_or(Refused::NoFallback)?;
         Ok(verify_other(&self.disk, &hash)?)
     }
+}
 
-    fn record_failure(&mut self, which: Which, cause: Cause, words: &str) -> Result<(), AgentError> {
-        let survey = self.survey()?;
-        let slot = match which {
-            Which::Running => survey.running(),
-            Which::Other => survey.other(),
-        };
-        let (Some(root_hash), Some(label)) = (slot.root_hash(), &slot.label) else { return Ok(()) };
-        let reason = match cause {
-            Cause::Health => FailureReason::Health(words.to_owned()),
-            Cause::TriesUsedUp => FailureReason::TriesUsedUp,
-            Cause::PassedOver => FailureReason::PassedOver,
-            Cause::Operator => FailureReason::Operator(words.to_owned()),
-            Cause::Withdrawn => FailureReason::Withdrawn(words.to_owned()),
-        };
-        let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which, root_hash));
-        let failure = Failure { root_hash, label: label.to_string(), reason, at, log };
-        self.change(|contents| contents.record_failure(failure))
-    }
-
-    fn raise_floor(&mut self) -> Result<(), AgentError> {
-        let survey = self.survey()?;
-        let now = self.surroundings.now();
-        let label = survey.running_label;
-        self.change(|contents| {
-            if contents.floor.as_ref().is_none_or(|floor| floor < label.version()) {
-                contents.floor = Some(label.version().clone());
-            }
-            contents.note(now, Happening::Committed, &label.to_string(), "");
-            contents.resume = None;
-        })
-    }
-
-    fn note(&mut self, effect: Effect, target: &Target, words: &str) -> Result<(), AgentError> {
-        let (now, slot) = (self.surroundings.now(), self.survey()?.other().name);
-        let (root_hash, label) = (target.root_hash, target.label.to_string());
-        let waiting = self.waiting(root_hash, Some(target.kernel));
-        self.change(|contents| match effect {
-            Effect::NoteStaging => {
-                contents.waiting = None;
-                // One that goes on where a power cut ended it is the same one.
-                if contents.resume.as_ref().is_none_or(|resume| resume.root_hash != root_hash) {
-                    contents.note(now, Happening::InstallBegun, &label, "");
-                    contents.resume = Some(Resume { root_hash, label, slot, since: now });
-                }
-            }
-            Effect::NoteArmed => {
-                contents.note(now, Happening::Armed, &label, "");
-                contents.resume = None;
-                contents.waiting = waiting;
-                contents.troubles.retain(|trouble| trouble.root_hash != root_hash);
-            }
-            _ => contents.record_trouble(root_hash, &target.label, words, now),
-        })
-    }
-
-    /// That this version waits from now on. `None` if nobody could tell later whether another boot came.
-    fn waiting(&self, root_hash: RootHash, kernel: Option<Digest>) -> Option<Waiting> {
-        self.surroundings.boot().map(|since| Waiting { root_hash, since, kernel })
-    }
-
-    /// Changes the ledger, and tells what that has added to its history.
-    fn change(&mut self, change: impl FnOnce(&mut LedgerContents)) -> Result<(), AgentError> {
-        let Ok(ledger) = &mut self.ledger else { return Err(Refused::Stuck.into()) };
-        let before = ledger.contents().history.last().cloned();
-        ledger.change(change)?;
-        let record = ledger.contents().history.last().filter(|record| Some(*record) != before.as_ref()).cloned();
-        if let Some(record) = record {
-            self.surroundings.tell(&News::of_record(&record, self.slot_of(&record.label)));
-        }
-        Ok(())
-    }
-
-    /// The slot that this version is in, if it is in one.
-    fn slot_of(&self, version: &str) -> Option<Slot> {
-        let survey = self.survey().ok()?;
-        let is_in = |slot: &SlotFound| slot.label.as_ref().is_some_and(|label| label.to_string() == version);
-        [survey.running(), survey.other()].into_iter().find(|slot| is_in(slot)).map(|slot| slot.name)
-    }
+fn is_spent(tries: BootTries) -> bool {
+    matches!(tries, BootTries::Counted { left: TriesLeft(0), .. })
 }
 
 /// An error with all its causes.

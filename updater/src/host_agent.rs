@@ -1,10 +1,11 @@
 //! The agent on the host it runs on: the disk that was booted from, the ledger on the state partition, the journal.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use slipway_images::boot::{BOOT_FACTS_PATH, BootFacts};
 use slipway_images::disk::Slot;
@@ -99,6 +100,10 @@ impl Surroundings for HostSurroundings {
         }
     }
 
+    fn warn(&self, what: &str) {
+        let _ = writeln!(io::stderr(), "slipway-agent: {what}");
+    }
+
     fn tell(&self, news: &News) {
         // The ledger has it all: a journal that doesn't listen misses it.
         let _ = news.tell(Path::new(JOURNAL_SOCKET));
@@ -137,6 +142,17 @@ pub fn start(root: &Path) -> Result<(HostAgent, Outcome), OpenError> {
     let claims = claim(root, &facts)?;
     let disk = open_disk(root, &facts, true)?;
     Ok(Agent::start(disk, ledger, HostSurroundings { _claims: claims })?)
+}
+
+/// The same, once no other agent is at work, but for no longer than `patience`.
+pub fn start_when_free(root: &Path, patience: Duration) -> Result<(HostAgent, Outcome), OpenError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match start(root) {
+            Err(OpenError::Locked) if Instant::now() < deadline => thread::sleep(Duration::from_millis(500)),
+            started => return started,
+        }
+    }
 }
 
 /// The same for looking: nothing is written. Also gives what a start would do.

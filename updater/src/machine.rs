@@ -48,7 +48,8 @@ pub enum State {
 pub enum Stuck {
     /// What runs has no boot entry: nobody knows how it was started, and what the next boot starts.
     NoEntry,
-    /// What runs is bad, and there is nothing to go back to. A restart would change nothing; another version may.
+    /// What runs is bad, and there is nothing to go back to, or nothing that the boot loader starts. A restart would change nothing;
+    /// another version may.
     NoFallback,
     /// Neither copy of the ledger can be read: what failed here, and the floor, are not known.
     NoLedger,
@@ -102,6 +103,8 @@ pub struct Situation {
     pub armed_damaged: bool,
     /// The other slot is armed, and the ledger doesn't say since which boot.
     pub wait_unnoted: bool,
+    /// What runs was left in an earlier boot, and has no tries left: the boot loader could not start anything else.
+    pub left_before: bool,
     /// The floor is below what runs.
     pub floor_is_lower: bool,
     /// Neither copy of the ledger can be read.
@@ -192,6 +195,8 @@ pub enum Effect {
     VerifyFallback,
     /// Write down that a version failed.
     RecordFailure(Which, Cause),
+    /// Write down that what runs failed, and go on if that can't be.
+    TryToRecordFailure(Cause),
     /// Take all tries from the entry of what runs.
     MarkRunningBad,
     /// Take the counter from the entry of what runs.
@@ -222,7 +227,7 @@ impl fmt::Display for Effect {
             Self::NoteWait => "note since which boot it waits",
             Self::NoteTrouble => "note what went wrong",
             Self::VerifyFallback => "check the version to go back to",
-            Self::RecordFailure(Which::Running, _) => "note that what runs failed",
+            Self::RecordFailure(Which::Running, _) | Self::TryToRecordFailure(_) => "note that what runs failed",
             Self::RecordFailure(Which::Other, _) => "note that what is in the other slot failed",
             Self::MarkRunningBad => "take the tries from what runs",
             Self::Bless => "find what runs good for good",
@@ -302,8 +307,8 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         (Idle { .. }, Event::Failed) => (Unknown, Vec::new()),
 
         (Trial { fallback }, Event::Healthy) => (Committing { fallback }, COMMIT.to_vec()),
-        (Trial { fallback: true }, Event::Unhealthy) => (Leaving, leave(Cause::Health).to_vec()),
-        (Trial { fallback: true }, Event::Rollback) => (Leaving, leave(Cause::Operator).to_vec()),
+        (Trial { fallback: true }, Event::Unhealthy) => (Leaving, leave_trial(Cause::Health).to_vec()),
+        (Trial { fallback: true }, Event::Rollback) => (Leaving, leave_trial(Cause::Operator).to_vec()),
         (Trial { fallback: false }, Event::Unhealthy) => {
             (StuckIn { why: Stuck::NoFallback }, vec![Effect::RecordFailure(Which::Running, Cause::Health)])
         }
@@ -363,6 +368,12 @@ fn leave(cause: Cause) -> [Effect; 3] {
     [Effect::RecordFailure(Which::Running, cause), Effect::MarkRunningBad, Effect::Restart]
 }
 
+/// The order of leaving a version on trial. Its doing may be that nothing can be written down: a full `/var`, or one that is read-only
+/// now. The version that runs after it notes that it failed, as soon as it can, and installs nothing before.
+fn leave_trial(cause: Cause) -> [Effect; 3] {
+    [Effect::TryToRecordFailure(cause), Effect::MarkRunningBad, Effect::Restart]
+}
+
 /// Derives the state from what is there, and finishes what a power cut has interrupted.
 fn start(mut found: Situation) -> (State, Vec<Effect>) {
     let mut effects = Vec::new();
@@ -390,7 +401,8 @@ fn start(mut found: Situation) -> (State, Vec<Effect>) {
     when(&mut effects, found.other == Other::Armed && found.wait_unnoted, Effect::NoteWait);
     let fallback = found.other == Other::Fallback;
     if found.running_failed {
-        if fallback || found.other == Other::Armed {
+        // Left once, and here again: it would be so after each restart.
+        if fallback && !found.left_before || found.other == Other::Armed {
             effects.extend([Effect::MarkRunningBad, Effect::Restart]);
             return (State::Leaving, effects);
         }

@@ -6,7 +6,7 @@ fn situations() -> Vec<Situation> {
     let mut all = Vec::new();
     for running in [Running::Good, Running::OnTrial, Running::NoEntry] {
         for other in [Other::Closed, Other::Fallback, Other::Armed, Other::Spent] {
-            for bits in 0..1024_u16 {
+            for bits in 0..2048_u16 {
                 let bit = |place: u16| bits & 1 << place != 0;
                 all.push(Situation {
                     running,
@@ -21,6 +21,7 @@ fn situations() -> Vec<Situation> {
                     passed_over: bit(7),
                     wait_unnoted: bit(8),
                     armed_damaged: bit(9),
+                    left_before: bit(10),
                 });
             }
         }
@@ -121,7 +122,9 @@ fn what_runs_is_given_up_only_for_something_to_go_back_to_and_with_a_reason() {
             _ => false,
         };
         assert!(fallback && next == State::Leaving, "{state:?} {event:?}");
-        let recorded = |effect: &Effect| matches!(effect, Effect::RecordFailure(Which::Running, _));
+        let recorded = |effect: &Effect| {
+            matches!(effect, Effect::RecordFailure(Which::Running, _) | Effect::TryToRecordFailure(_))
+        };
         let known = matches!(event, Event::Start(found) if found.running_failed);
         assert!(known || place(&effects, recorded).is_some_and(|record| record < mark), "{effects:?}");
         assert_eq!(effects.last(), Some(&Effect::Restart));
@@ -165,6 +168,25 @@ fn nothing_restarts_for_a_version_that_would_not_be_started() {
 }
 
 #[test]
+fn what_could_not_be_left_is_not_left_again() {
+    for situation in situations().into_iter().filter(|found| found.left_before && found.other == Other::Fallback) {
+        let (next, effects) = step(State::Unknown, Event::Start(situation));
+        assert!(next != State::Leaving && !effects.contains(&Effect::Restart), "{situation:?}");
+    }
+}
+
+#[test]
+fn that_nothing_can_be_written_down_keeps_nobody_on_a_version_on_trial() {
+    let strict = |effect: &Effect| matches!(effect, Effect::RecordFailure(..));
+    for event in [Event::Unhealthy, Event::Rollback] {
+        let (next, effects) = step(State::Trial { fallback: true }, event);
+        assert!(next == State::Leaving && place(&effects, strict).is_none(), "{effects:?}");
+        let (_, effects) = step(State::Idle { fallback: true }, Event::Rollback);
+        assert!(place(&effects, strict).is_some(), "what was kept is left with a reason: {effects:?}");
+    }
+}
+
+#[test]
 fn a_start_knows_where_the_host_stands() {
     for situation in situations() {
         let (next, effects) = step(State::Unknown, Event::Start(situation));
@@ -192,7 +214,7 @@ proptest! {
         let situation = Situation {
             running: Running::Good, other: Other::Fallback, tables_need_repair: false, esp_needs_mending: false,
             leftovers: false, running_failed: false, other_failed: false, floor_is_lower: false, ledger_lost: false,
-            passed_over: false, wait_unnoted: false, armed_damaged: false,
+            passed_over: false, wait_unnoted: false, armed_damaged: false, left_before: false,
         };
         let (state, _) = step(state, Event::Failed);
         let (state, _) = step(state, Event::Start(situation));

@@ -191,8 +191,7 @@ pub fn admit(
     if let Some(failure) = ledger.failure(target.root_hash) {
         return Err(Refusal::Failed { label: text(), reason: failure.reason.to_string() });
     }
-    if let Some(trouble) = ledger.trouble(target.root_hash).filter(|trouble| now < trouble.not_before && !terms.by_hand)
-    {
+    if let Some(trouble) = ledger.trouble(target.root_hash).filter(|trouble| trouble.holds(now) && !terms.by_hand) {
         return Err(Refusal::Waiting {
             label: text(),
             attempts: trouble.attempts,

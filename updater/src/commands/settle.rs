@@ -5,15 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use slipway_images::names::BootTries;
 use slipway_updater::agent::{Outcome, chain};
 use slipway_updater::checks::{self, Phase, Report};
 use slipway_updater::host_agent::HostAgent;
-use slipway_updater::machine::State;
+use slipway_updater::machine::{State, Stuck};
 use slipway_updater::migrate::{Boot, Migrations};
 use slipway_updater::view::View;
 use slipway_updater::{host_agent, process};
 
 use crate::exit_code::ExitCode;
+
+/// What decides about a version waits for whoever is at work, such as an operator's update. Nobody would call it again.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Arguments of `settle`.
 #[derive(Debug, clap::Args)]
@@ -46,10 +50,13 @@ pub struct Only {
 impl Arguments {
     /// Decides about a version on trial.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let (mut agent, mut outcome) = host_agent::start(Path::new("/"))?;
-        let on_trial = matches!(agent.state(), State::Trial { .. });
-        if on_trial && outcome == Outcome::Done {
-            outcome = self.only.decide(&mut agent)?;
+        let (mut agent, mut outcome) = host_agent::start_when_free(Path::new("/"), PATIENCE)?;
+        if outcome == Outcome::Done {
+            outcome = match agent.state() {
+                State::Trial { .. } => self.only.decide(&mut agent)?,
+                State::Stuck { why: Stuck::NoLedger } => self.only.without_ledger(&agent)?,
+                _ => Outcome::Done,
+            };
         }
         if outcome == Outcome::Done {
             super::run::settle_locks(Path::new("/"), &agent);
@@ -82,6 +89,13 @@ impl Only {
             true => keep(agent)?,
             false => agent.unhealthy(&failed(&report))?,
         })
+    }
+
+    /// Where nothing can be written down, a version on trial is left by using up its tries: each restart takes one. What is the case may be
+    /// its own doing: `/var` isn't mounted, say.
+    fn without_ledger(&self, agent: &HostAgent) -> anyhow::Result<Outcome> {
+        let on_trial = agent.survey()?.running().entry.as_ref().is_some_and(|entry| entry.tries() != BootTries::Good);
+        Ok(if on_trial && self.leave.is_some() { Outcome::Restart } else { Outcome::Done })
     }
 }
 

@@ -14,6 +14,8 @@ use slipway_trust::time::UnixTime;
 const MAX_RECORDS: usize = 128;
 /// Failures that are kept, of which the oldest are dropped.
 const MAX_FAILURES: usize = 32;
+/// Failures whose log is kept: the newest.
+const MAX_LOGS: usize = 4;
 /// Lines of a boot's log that are kept with a failure.
 const MAX_LOG_LINES: usize = 60;
 /// Bytes of a text that comes from elsewhere.
@@ -79,7 +81,10 @@ pub struct Failure {
     pub reason: FailureReason,
     /// When that was noticed.
     pub at: UnixSeconds,
-    /// The last lines that the boot in question logged.
+    /// In which boot that was noticed, if boots can be told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootId>,
+    /// The last lines that the boot in question logged; nothing once other versions have failed since.
     pub log: Vec<String>,
 }
 
@@ -96,6 +101,13 @@ pub struct Trouble {
     pub reason: String,
     /// It is not tried before.
     pub not_before: UnixSeconds,
+}
+
+impl Trouble {
+    /// Whether it is still to be waited for. No wait is longer than the longest, whatever the clock was before it was put back.
+    pub fn holds(&self, now: UnixSeconds) -> bool {
+        now < self.not_before && self.not_before.0 - now.0 <= LONGEST_WAIT
+    }
 }
 
 /// An installation that was begun and is not finished.
@@ -209,6 +221,10 @@ impl LedgerContents {
         self.failures.push(failure);
         let drop = self.failures.len().saturating_sub(MAX_FAILURES);
         self.failures.drain(..drop);
+        // All of them together would not fit into a ledger.
+        for older in self.failures.iter_mut().rev().skip(MAX_LOGS) {
+            older.log = Vec::new();
+        }
         self.resume = None;
     }
 

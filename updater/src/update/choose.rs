@@ -11,7 +11,7 @@ use slipway_images::verity::RootHash;
 use slipway_images::version::Version;
 use thiserror::Error;
 
-use crate::ledger::LedgerContents;
+use crate::ledger::{LedgerContents, UnixSeconds};
 
 /// What counts about a host.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +191,7 @@ fn refuse(offer: &Offer, host: &Standing<'_>, floor: Option<&Version>, leaves: b
         Some(at) if host.now < at => return Some(Reason::NotYet { at }),
         Some(_) => {}
     }
-    let trouble = host.ledger.trouble(*root_hash).filter(|trouble| host.now.seconds() < trouble.not_before.0)?;
+    let trouble = host.ledger.trouble(*root_hash).filter(|trouble| trouble.holds(UnixSeconds(host.now.seconds())))?;
     Some(Reason::Waiting {
         attempts: trouble.attempts,
         reason: trouble.reason.clone(),

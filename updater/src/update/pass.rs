@@ -65,6 +65,19 @@ pub fn look<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     checked
 }
 
+/// Takes out a version that was withdrawn while it waits. That is not for a window to hold up, nor for what is chosen instead: any restart
+/// would start it.
+pub fn recall<D: BlockDevice, S: LedgerStore, W: Surroundings>(
+    agent: &mut Agent<D, S, W>,
+    check: &Check,
+) -> Result<(), AgentError> {
+    let withdrawn = check.armed().and_then(|offer| offer.withdrawn.as_ref());
+    if let Some(withdrawal) = withdrawn.filter(|_| agent.state() == State::Armed) {
+        agent.recall(&withdrawal.reason)?;
+    }
+    Ok(())
+}
+
 /// Installs the release that was chosen, if there is one, and lets the host restart into what is installed. Both may have to wait.
 pub fn proceed<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     updater: &Updater,
@@ -85,6 +98,7 @@ fn go_on<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     check: &Check,
     release: Option<&ReleaseDocument>,
 ) -> Result<Passed, PassError> {
+    recall(agent, check)?;
     let chosen = check.chosen().map(Urgency::from).unwrap_or_default();
     let mut installed = None;
     let mut urgency = check.armed().map(Urgency::from).unwrap_or_default();
@@ -94,8 +108,6 @@ fn go_on<D: BlockDevice, S: LedgerStore, W: Surroundings>(
         }
         installed = Some(updater.install(agent, check, release)?);
         urgency = chosen;
-    } else if let Some(withdrawal) = check.armed().and_then(|offer| offer.withdrawn.as_ref()) {
-        agent.recall(&withdrawal.reason)?;
     }
     if agent.state() != State::Armed {
         return Ok(Passed { installed, then: Then::Nothing });

@@ -18,14 +18,14 @@ use super::scenarios::tell_checked;
 use super::world::{LEDGER, MemorySource, Release, agent, factory, install};
 
 /// A host that runs this version, in slot a, and has looked at its disk once.
-fn settled(release: &Release) -> RecordedDisk {
+pub fn settled(release: &Release) -> RecordedDisk {
     let disk = RecordedDisk::new(factory(release));
     agent(&disk, release.hash()).unwrap();
     disk
 }
 
 /// A host that has gone from one version to the next and committed it.
-fn updated(from: &Arc<Release>, to: &Arc<Release>) -> RecordedDisk {
+pub fn updated(from: &Arc<Release>, to: &Arc<Release>) -> RecordedDisk {
     let disk = settled(from);
     let (mut first, _) = agent(&disk, from.hash()).unwrap();
     install(&mut first, to).unwrap();

@@ -10,6 +10,7 @@ pub mod recorded;
 pub mod world;
 
 mod damage;
+mod leaving;
 mod passed_over;
 mod patched;
 mod scenarios;

@@ -95,6 +95,7 @@ impl Host {
             label: format!("web_1.{number}"),
             reason: FailureReason::TriesUsedUp,
             at: UnixSeconds(NOW - 100),
+            boot: None,
             log: Vec::new(),
         });
         host

@@ -158,6 +158,20 @@ fn a_version_that_waits_is_recalled_when_it_is_withdrawn() {
 }
 
 #[test]
+fn a_version_that_is_withdrawn_while_it_waits_goes_before_there_is_room_for_the_next() {
+    let mut world = World::new(&["12:00-13:00"]);
+    assert!(matches!(world.pass().1.then, Then::Waits(_)));
+    let third = Release::new(3);
+    world.repository.add(&third);
+    world.repository.change(&world.second, |offer| offer.withdrawn = Some(Withdrawal { reason: "eats data".into() }));
+    world.updater.settings.stage = StageWhen::InWindows;
+    let (agent, passed) = world.pass();
+    assert!(matches!(passed.then, Then::Waits(_)) && passed.installed.is_none());
+    assert_eq!(agent.state(), State::Idle { fallback: false });
+    assert_eq!(firmware::boot(&mut world.disk.image()).unwrap().root_hash, world.first.hash());
+}
+
+#[test]
 fn no_window_opens_before_the_clock_is_known() {
     let world = World::new(&["00:00-24:00"]);
     assert!(matches!(world.pass().1.then, Then::Restart(_)));

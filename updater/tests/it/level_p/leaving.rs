@@ -1,0 +1,98 @@
+//! Versions that are left, where something else is wrong at the same time, and what becomes of them later.
+
+use std::io::{self, Write as _};
+
+use slipway_updater::agent::{Agent, AgentError, Outcome};
+use slipway_updater::disk::Disk;
+use slipway_updater::ledger::{CopyName, LedgerStore};
+use slipway_updater::machine::{State, Stuck};
+use slipway_updater::release::Refusal;
+
+use super::damage::{settled, updated};
+use super::firmware::{self, esp_of, with_fatfs};
+use super::recorded::{RecordedDisk, RecordedLedger};
+use super::world::{LEDGER, Release, Still, agent, install};
+
+#[test]
+fn s18_an_operator_lets_what_was_left_be_tried_again() {
+    let [v1, v2] = [1, 2].map(Release::new);
+    let disk = settled(&v1);
+    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
+    install(&mut found, &v2).unwrap();
+    let mut image = disk.image();
+    firmware::boot(&mut image).unwrap();
+    let disk = RecordedDisk::new(image);
+    let (mut trial, _) = agent(&disk, v2.hash()).unwrap();
+    trial.unhealthy("web").unwrap();
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v1.label);
+    let disk = RecordedDisk::new(image);
+    let (mut back, _) = agent(&disk, v1.hash()).unwrap();
+    assert!(back.allow(&v2.label).unwrap());
+    // Another process installs it: what is left of the first time doesn't speak against it.
+    let (mut next, _) = agent(&disk, v1.hash()).unwrap();
+    assert_eq!(next.state(), State::Idle { fallback: false });
+    install(&mut next, &v2).unwrap();
+    assert_eq!(firmware::boot(&mut disk.image()).unwrap().label, v2.label);
+}
+
+/// A ledger on a file system that is full.
+struct Full(RecordedLedger);
+
+impl LedgerStore for Full {
+    fn read(&self, copy: CopyName) -> io::Result<Option<Vec<u8>>> {
+        self.0.read(copy)
+    }
+
+    fn replace(&mut self, _: CopyName, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[test]
+fn s14_a_version_that_fills_the_disk_is_left_and_noted_later() {
+    let [v1, v2] = [1, 2].map(Release::new);
+    let disk = settled(&v1);
+    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
+    install(&mut found, &v2).unwrap();
+    let full = |disk: &RecordedDisk, hash| {
+        let store = Full(RecordedLedger::new(disk.clone(), LEDGER));
+        Agent::start(Disk::new(disk.clone(), hash), store, Still(disk.boot()))
+    };
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label);
+    let disk = RecordedDisk::new(image);
+    let (mut trial, _) = full(&disk, v2.hash()).unwrap();
+    assert_eq!(trial.unhealthy("disk: no space is left").unwrap(), Outcome::Restart);
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v1.label, "at the first restart");
+    let disk = RecordedDisk::new(image);
+    // As long as nothing can be noted, nothing is installed either.
+    assert!(full(&disk, v1.hash()).is_err());
+    let (mut back, _) = agent(&disk, v1.hash()).unwrap();
+    assert!(matches!(install(&mut back, &v2), Err(AgentError::Release(Refusal::Failed { .. }))));
+}
+
+#[test]
+fn s19_a_fallback_that_the_boot_loader_cannot_start_is_gone_back_to_once() {
+    let [v1, v2, v3] = [1, 2, 3].map(Release::new);
+    let disk = updated(&v1, &v2);
+    let (mut found, _) = agent(&disk, v2.hash()).unwrap();
+    found.roll_back("too slow").unwrap();
+    let mut image = disk.image();
+    with_fatfs(esp_of(&mut image).unwrap(), |folder| {
+        let mut file = folder.open_file("edge-web_2026.11.1.efi")?;
+        file.write_all(&[0xff; 1024])
+    })
+    .unwrap();
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label, "there is nothing else");
+    let disk = RecordedDisk::new(image);
+    for _ in 0..2 {
+        let (again, outcome) = agent(&disk, v2.hash()).unwrap();
+        assert_eq!((again.state(), outcome), (State::Stuck { why: Stuck::NoFallback }, Outcome::Done));
+    }
+    let (mut again, _) = agent(&disk, v2.hash()).unwrap();
+    install(&mut again, &v3).unwrap();
+    assert_eq!(agent(&disk, v2.hash()).unwrap().1, Outcome::Restart);
+    assert_eq!(firmware::boot(&mut disk.image()).unwrap().label, v3.label);
+}
