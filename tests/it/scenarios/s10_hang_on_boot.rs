@@ -1,5 +1,5 @@
 //! A new version hangs while it boots, all of its processes in one case, the init system in the other: the hardware watchdog restarts
-//! the machine, its tries are used up, and the old version runs again.
+//! the machine, its tries are used up, and the old version runs again. One that only waits for somebody to look at it is left.
 
 use slipway_tests::updates::{Edition, Host, Repository, Server};
 
@@ -16,6 +16,24 @@ fn every_process_is_frozen() {
 fn the_init_system_is_frozen() {
     // With this signal, systemd dumps core in a child and freezes: it feeds nobody any more.
     hangs("s10-init", "2.freezes", "kill -SEGV 1");
+}
+
+#[test]
+#[ignore = "three boots: `make scenarios` runs it"]
+fn it_ends_in_emergency_mode() {
+    let old = Edition::new("1").build();
+    let mount = "[Unit]\nBefore=local-fs.target\n[Mount]\nWhat=none\nWhere=/mnt\nType=nonsense\n";
+    let new = Edition::new("2.no.data")
+        .with_file("/usr/lib/systemd/system/mnt.mount", mount)
+        .with_file("/usr/lib/systemd/system/local-fs.target.d/10-data.conf", "[Unit]\nRequires=mnt.mount\n")
+        .build();
+    let (mut host, ..) = Host::offered("s10-emergency", &old, &new);
+    host.update_and_restart();
+    host.wait_until_runs("1");
+    assert!(host.console().iter().any(|line| line.contains("emergency mode")));
+    assert_eq!(host.resets(), 2, "into it and back: nobody waits for a password");
+    let (label, reason) = host.failures().remove(0);
+    assert_eq!((label.as_str(), &reason["detail"]), ("minimal_2.no.data", &"the boot did not complete".into()));
 }
 
 fn hangs(name: &str, version: &str, line: &str) {

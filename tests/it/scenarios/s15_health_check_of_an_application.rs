@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use slipway_tests::updates::{Build, Edition, Host};
+use slipway_tests::updates::{Build, Edition, Host, Repository, Server};
 
 const CHECK: &str = "[[health.check]]\nname = \"the shop is open\"\ncommand = [\"/usr/lib/shop\"]\nwithin = \"15s\"\n";
 
@@ -31,6 +31,32 @@ fn it_hangs() {
     assert_eq!(reason["kind"], "health");
     let detail = reason["detail"].as_str().unwrap();
     assert!(detail.starts_with("the shop is open: ") && detail.contains("its time was up"), "{detail}");
+}
+
+#[test]
+#[ignore = "three boots: `make scenarios` runs it"]
+fn the_timer_comes_before_it_has_failed() {
+    let old = Edition::new("1").build();
+    let gate = "[Unit]\nRequires=gate.service\nAfter=gate.service\n";
+    let new = Edition::new("2.gate")
+        .with_service("gate", "sleep 90; echo the gate stays shut; exit 1", "multi-user.target", "")
+        .with_file("/usr/lib/systemd/system/boot-complete.target.d/20-gate.conf", gate)
+        .build();
+    let mut repository = Repository::new("s15-timer");
+    repository.publish(&new, &[&old]);
+    let server = Server::start(repository.folder());
+    let mut host = Host::new("s15-timer", &old, &server).with_timer(30);
+    host.start();
+    // By its timer it takes the new version; when that comes again, the boot isn't over.
+    host.wait_for_reset();
+    host.wait_for_reset();
+    host.wait_until_runs("1");
+    assert_eq!(host.resets(), 2);
+    let status = host.status();
+    assert_eq!(status["ledger"]["floor"], "1", "it was not kept: {status}");
+    let (label, reason) = host.failures().remove(0);
+    println!("s15: {reason}");
+    assert_eq!((label.as_str(), &reason["kind"]), ("minimal_2.gate", &"health".into()));
 }
 
 /// Updates a host to a version that is left at once, after one try, and waits for the old one.

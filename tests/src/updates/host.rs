@@ -35,6 +35,7 @@ pub struct Host {
     place: PathBuf,
     disk: PathBuf,
     document: String,
+    timer: String,
     watchdog: bool,
     starts: usize,
     running: Option<Running>,
@@ -49,7 +50,8 @@ impl Host {
         let _ = Outcome::of(copy.args(["--sparse=always", "--reflink=auto"]).arg(build.path("disk.raw")).arg(&disk))
             .succeeded();
         let document = format!("[update]\nurls = [\"{}\"]\n", server.url_in_guest());
-        Self { name: name.to_owned(), place, disk, document, watchdog: false, starts: 0, running: None }
+        let (name, timer) = (name.to_owned(), NO_TIMER.to_owned());
+        Self { name, place, disk, document, timer, watchdog: false, starts: 0, running: None }
     }
 
     /// The same, switched on and settled.
@@ -74,17 +76,24 @@ impl Host {
         Self { watchdog: true, ..self }
     }
 
+    /// With a timer that comes so many seconds after each boot.
+    #[must_use]
+    pub fn with_timer(self, seconds: u32) -> Self {
+        let timer = format!("[Timer]\nOnBootSec=\nOnBootSec={seconds}s\nRandomizedDelaySec=0\n");
+        Self { timer, ..self }
+    }
+
     /// Switches it on.
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "{} is on", self.name);
         self.starts += 1;
         let config = Credential::new("slipway.config", self.document.as_str()).unwrap();
-        let no_timer = Credential::new("systemd.unit-dropin.slipway-update.timer~scenario", NO_TIMER).unwrap();
+        let timer = Credential::new("systemd.unit-dropin.slipway-update.timer~scenario", self.timer.as_str()).unwrap();
         let mut machine = Machine::new(self.name.as_str())
             .with_guest_channel()
             .network(Network::User { restricted: false, forwards: Vec::new() })
             .credential(config)
-            .credential(no_timer)
+            .credential(timer)
             .serial_file(self.place.join(format!("console-{}.log", self.starts)))
             .disk(Disk::raw(&self.disk));
         if self.watchdog {
@@ -129,6 +138,12 @@ impl Host {
     /// What the console said since it was switched on.
     pub fn console(&mut self) -> Vec<String> {
         self.machine().serial().lines().into_iter().map(|line| line.text).collect()
+    }
+
+    /// Waits until it restarts by itself.
+    pub fn wait_for_reset(&mut self) {
+        let before = self.machine().events().len();
+        self.machine().wait_for_reset(before, PATIENCE).unwrap();
     }
 
     /// Runs a command in it, unless it restarts meanwhile.

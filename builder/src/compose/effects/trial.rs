@@ -30,9 +30,13 @@ pub(super) fn apply(stage: &mut Stage<'_>) -> Result<(), ComposeError> {
     )?;
     stage.unit("slipway-commit.service", &commit_unit(), &["multi-user.target"])?;
     stage.unit("slipway-leave.service", &leave_unit(), &[])?;
-    // Whatever else is required for this target can fail as well; and what it requires can be skipped.
-    let drop_in = "[Unit]\nOnFailure=slipway-leave.service\n";
-    stage.file("/usr/lib/systemd/system/boot-complete.target.d/10-slipway.conf", 0o644, drop_in)
+    // Whatever else is required for this target can fail as well, or hang; and what it requires can be skipped.
+    let all = limit + BOOT_LIMIT.as_secs();
+    let drop_in = format!("[Unit]\nJobTimeoutSec={all}\nOnFailure=slipway-leave.service\n");
+    stage.file("/usr/lib/systemd/system/boot-complete.target.d/10-slipway.conf", 0o644, drop_in)?;
+    // It takes the place of all the rest, the health checks included, when a file system can't be mounted, say.
+    let drop_in = "[Unit]\nWants=slipway-leave.service\n";
+    stage.file("/usr/lib/systemd/system/emergency.target.d/10-slipway.conf", 0o644, drop_in)
 }
 
 /// It leaves by itself when a check fails. When its time is up, because the boot never came to its end, or the agent
@@ -56,11 +60,14 @@ fn commit_unit() -> String {
     )
 }
 
+/// Checks that are still running have nothing to say any more, and would keep the agent's lock. As long as emergency mode is only begun,
+/// systemd lets nobody restart. If the agent can't leave, the restart costs a try, and ends when there are none.
 fn leave_unit() -> String {
     format!(
         "[Unit]\nDescription=Go back from the version on trial\n{ON_TRIAL}\nDefaultDependencies=no\n\
-         Conflicts=shutdown.target\nBefore=shutdown.target\n\n\
-         [Service]\nType=oneshot\n\
+         Conflicts=shutdown.target slipway-health.service\nBefore=shutdown.target\n\
+         After=slipway-health.service emergency.target\nFailureAction=reboot-force\n\n\
+         [Service]\nType=oneshot\nSuccessExitStatus=3\n\
          ExecStart=/usr/bin/slipway-agent settle --leave 'the boot did not complete'\n"
     )
 }

@@ -13,12 +13,16 @@ use crate::compose::ComposeError;
 /// How often an image without a repository finishes what was interrupted.
 const WITHOUT_REPOSITORY: Duration = Duration::from_hours(24);
 
+/// The units of the boot decide about a version on trial. As long as one of them is still to run, a pass would decide before them:
+/// with a boot that hangs, or without the units that gate the commit. They all have their time, so this waits for them.
+///
 /// The agent writes to the disk and to the ledger, and reads from the network: it can do little else. It never counts as failed,
 /// or a server that can't be reached would fail the health checks of the next version; why it failed is in the journal and in
 /// `slipway-agent explain`.
 const SERVICE: &str = "\
 [Unit]
 Description=Look for a new version, and install it
+After=slipway-health.service boot-complete.target slipway-commit.service slipway-leave.service
 ConditionPathExists=/run/slipway/boot.json
 
 [Service]
