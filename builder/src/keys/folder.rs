@@ -1,6 +1,7 @@
 //! A folder of roots, drafts and the keys of online roles.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use slipway_trust::tuf::VerifiedRoot;
@@ -59,8 +60,9 @@ impl KeyFolder {
     /// Replaces the key of an online role. The old one is kept beside it as long as no new root is published: releases are
     /// signed with it until then.
     ///
-    /// One that waits for a draft that is no more was never in a root, and goes.
+    /// One that waits for a draft that is no more and isn't in the newest root was never in any, and goes.
     pub fn create_next_key(&self, role: TopRole, protection: &Protection) -> Result<SigningKey, KeysError> {
+        self.adopt_next_keys()?;
         let path = self.next_key_path(role);
         if self.draft()?.is_none() {
             for left in [&path, &file::public_path(&path)].into_iter().filter(|left| left.exists()) {
@@ -82,6 +84,7 @@ impl KeyFolder {
         role: TopRole,
         ask: &dyn Fn(&Path) -> Result<Passphrase, KeysError>,
     ) -> Result<SigningKey, KeysError> {
+        self.adopt_next_keys()?;
         read(&self.key_path(role), ask)
     }
 
@@ -133,7 +136,11 @@ impl KeyFolder {
 
     /// Signs the draft in the file `path` with these keys, and takes over the signatures of these copies of it. When that is
     /// enough, and the root before lies beside it, it becomes the root, and keys that wait for it take their places.
+    ///
+    /// Where it was cut off between the two, the next one who signs with these keys, or this draft again, does the rest.
     pub fn sign(path: &Path, keys: &[SigningKey], copies: &[PathBuf]) -> Result<Signing, KeysError> {
+        let folder = Self::at(path.parent().unwrap_or(Path::new("")));
+        folder.adopt_next_keys()?;
         let mut draft = read_draft(path)?;
         for copy in copies {
             if !draft.merge(read_draft(copy)?) {
@@ -142,10 +149,16 @@ impl KeyFolder {
         }
         let draft = keys.iter().fold(draft, UnsignedRole::sign);
         replace(path, &draft.to_draft())?;
-        let folder = Self::at(path.parent().unwrap_or(Path::new("")));
         let root = draft.content();
         let version = root.header.version.number();
         let roots = folder.roots()?;
+        let published = folder.root_path(version);
+        let remove_draft =
+            || fs::remove_file(path).map_err(|source| KeysError::Io { path: path.to_owned(), what: "removed", source });
+        if roots.iter().any(|known| **known == *root) {
+            remove_draft()?;
+            return Ok(Signing::Published(published));
+        }
         let own = (draft.valid_signatures(&root.root, &root.keys), root.root.threshold.get());
         let before = roots
             .last()
@@ -155,23 +168,29 @@ impl KeyFolder {
             return Ok(Signing::Waiting { before, own });
         }
         let signed = draft.finish(roots.last())?;
-        let published = folder.root_path(version);
         replace(&published, signed.bytes())?;
-        folder.adopt_next_keys(&signed)?;
-        fs::remove_file(path).map_err(|source| KeysError::Io { path: path.to_owned(), what: "removed", source })?;
+        folder.adopt_next_keys()?;
+        remove_draft()?;
         Ok(Signing::Published(published))
     }
 
-    fn adopt_next_keys(&self, root: &Root) -> Result<(), KeysError> {
+    /// Puts keys that the newest root names in their places. That may have been cut off before, at any point, and another process
+    /// may do the same now.
+    fn adopt_next_keys(&self) -> Result<(), KeysError> {
+        let Some(root) = self.roots()?.pop() else { return Ok(()) };
         for role in ONLINE {
             let (next, path) = (self.next_key_path(role), self.key_path(role));
             let public = file::public_path(&next);
-            if !next.exists() || !role.of(root).key_ids.contains(&file::read_public(&public)?.id()) {
+            if !public.exists() || !role.of(&root).key_ids.contains(&file::read_public(&public)?.id()) {
                 continue;
             }
-            let moves = [(public, file::public_path(&path)), (next, path)];
-            for (from, to) in moves {
-                fs::rename(&from, &to).map_err(|source| KeysError::Io { path: from, what: "put in place", source })?;
+            // The public half last, since it says whose the private one is.
+            let public_path = file::public_path(&path);
+            for (from, to) in [(next, path), (public, public_path)] {
+                match fs::rename(&from, &to) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    moved => moved.map_err(|source| KeysError::Io { path: from, what: "put in place", source })?,
+                }
             }
         }
         Ok(())
@@ -189,7 +208,7 @@ impl KeyFolder {
         self.path.join(format!("{version}.root.draft.json"))
     }
 
-    fn failed(&self, what: &'static str, source: std::io::Error) -> KeysError {
+    fn failed(&self, what: &'static str, source: io::Error) -> KeysError {
         KeysError::Io { path: self.path.clone(), what, source }
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use slipway_builder::keys::KeyFolder;
+use slipway_builder::keys::{KeyFolder, KeysError};
 use slipway_trust::tuf::sign::TopRole;
 
 /// Runs `slipway keys …` in `folder`; whether it went well, and what it printed.
@@ -133,6 +133,58 @@ fn a_draft_that_was_deleted_is_begun_again() {
     done(folder.path(), "", &rotate);
     let told = done(folder.path(), "", &["sign", "k/2.root.draft.json", "--key", "k/root.pem"]);
     assert!(told.contains("2.root.json is the root now"), "{told}");
+}
+
+/// Between the root that names a new key and that key's place, a machine may be switched off at any point.
+#[test]
+fn a_root_that_is_adopted_halfway_loses_none_of_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let rotate = ["rotate", "k", "--replace", "timestamp", "--unprotected"];
+    let sign = ["sign", "k/2.root.draft.json", "--key", "k/root.pem"];
+    done(folder.path(), "", &["init", "k", "--development"]);
+    done(folder.path(), "", &rotate);
+    let files =
+        ["timestamp.pem", "timestamp.pub.pem", "timestamp-next.pem", "timestamp-next.pub.pem", "2.root.draft.json"];
+    let path = |name: &str| folder.path().join("k").join(name);
+    let [private, public, next, next_public, draft] = files.map(|name| fs::read(path(name)).unwrap());
+    done(folder.path(), "", &sign);
+    let root = KeyFolder::at(&path("")).root().unwrap();
+    let nobody = |path: &Path| Err(KeysError::NobodyToAsk(path.to_owned()));
+    let named = || {
+        let key = slipway_builder::keys::read(&path("timestamp.pem"), &nobody).unwrap();
+        root.timestamp.key_ids == [key.id()] && fs::read(path("timestamp.pub.pem")).unwrap() == next_public
+    };
+    assert!(named());
+    // Nothing has its place yet; the private half does; all but the draft is done.
+    let states = [
+        [Some(&private), Some(&public), Some(&next), Some(&next_public), Some(&draft)],
+        [Some(&next), Some(&public), None, Some(&next_public), Some(&draft)],
+        [Some(&next), Some(&next_public), None, None, Some(&draft)],
+    ];
+    for (number, state) in states.into_iter().enumerate() {
+        let cut_off = || {
+            for (name, bytes) in files.iter().zip(state) {
+                let _ = fs::remove_file(path(name));
+                if let Some(bytes) = bytes {
+                    fs::write(path(name), bytes).unwrap();
+                }
+            }
+        };
+        // Whatever comes next finishes it: the same again, a release, or the next rotation.
+        cut_off();
+        let told = done(folder.path(), "", &sign);
+        assert!(
+            told.contains("2.root.json is the root now") && named() && !path("2.root.draft.json").exists(),
+            "{number}: {told}"
+        );
+        cut_off();
+        KeyFolder::at(&path("")).signing_key(TopRole::Timestamp, &nobody).unwrap();
+        assert!(named() && !path("timestamp-next.pem").exists(), "{number}");
+        cut_off();
+        done(folder.path(), "", &rotate);
+        assert!(named() && path("timestamp-next.pem").exists(), "{number}");
+        fs::remove_file(path("3.root.draft.json")).unwrap();
+    }
 }
 
 #[test]
