@@ -13,7 +13,7 @@ use slipway_trust::tuf::{RoleName, VerifiedRoot};
 
 use super::ReleaseError;
 use super::gc::needed_files;
-use super::repository::{LockedRepository, Repository};
+use super::repository::{LockedRepository, Repository, make_readable};
 use super::state::{Published, metadata_name};
 use crate::progress::{Event, Phase, Progress};
 
@@ -78,8 +78,7 @@ pub fn export_tar(
     let Plan { parts, files, timestamp } = Plan::of(repository, published, roots)?;
     let written = |source| ReleaseError::Io { what: "written", path: to.to_owned(), source };
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    let temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(written)?;
+    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(written)?;
     let total = parts.values().map(|part| part.size).sum();
     progress.event(Event::Start(Phase::Export, Some(total)));
     let seconds = published.issued().map_or(0, UnixTime::as_secs);
@@ -107,7 +106,8 @@ pub fn export_tar(
         exported.bytes += bytes.len() as u64;
     }
     let flushed = archive.into_inner().and_then(|mut buffer| buffer.flush());
-    flushed.and_then(|()| temporary.as_file().sync_all()).map_err(written)?;
+    let readable = flushed.and_then(|()| make_readable(temporary.as_file()));
+    readable.and_then(|()| temporary.as_file().sync_all()).map_err(written)?;
     temporary.persist(to).map_err(|error| written(error.error))?;
     progress.event(Event::Done(Phase::Export, &format!("{} files", exported.files)));
     Ok(exported)

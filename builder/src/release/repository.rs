@@ -91,7 +91,8 @@ impl Repository {
     pub fn lock(self, waiting: impl FnOnce()) -> Result<LockedRepository, ReleaseError> {
         let work = self.file(WORK);
         let failed = |what, path: &Path, source| ReleaseError::Io { what, path: path.to_owned(), source };
-        fs::create_dir_all(&work).map_err(|source| failed("made", &work, source))?;
+        let made = make_folder(&self.path).and_then(|()| fs::create_dir_all(&work));
+        made.map_err(|source| failed("made", &work, source))?;
         let path = work.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|source| failed("opened", &path, source))?;
@@ -190,9 +191,7 @@ impl LockedRepository {
 
     fn temporary(&self) -> Result<NamedTempFile, ReleaseError> {
         let path = self.file(WORK);
-        // Whatever serves the folder must be able to read it.
-        let file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(&path);
-        file.map_err(|source| ReleaseError::Io { what: "written", path, source })
+        NamedTempFile::new_in(&path).map_err(|source| ReleaseError::Io { what: "written", path, source })
     }
 
     fn persist(&mut self, file: NamedTempFile, name: &str) -> Result<(), ReleaseError> {
@@ -200,11 +199,11 @@ impl LockedRepository {
         let failed = |source| ReleaseError::Io { what: "written", path: path.clone(), source };
         let folder = path.parent().unwrap_or(&path).to_owned();
         if !folder.is_dir() {
-            fs::create_dir_all(&folder).map_err(failed)?;
+            make_folder(&folder).map_err(failed)?;
             // The folder's own name must last, too.
             folder.parent().map_or(Ok(()), sync_folder).map_err(failed)?;
         }
-        file.as_file().sync_all().map_err(failed)?;
+        make_readable(file.as_file()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
         sync_folder(&folder).map_err(failed)?;
         self.written.push(name.to_owned());
@@ -249,6 +248,24 @@ impl Write for PartWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// Lets whatever serves the file read it, whatever the umask is here.
+pub(super) fn make_readable(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+/// Makes a folder, and those above that aren't there, for whatever serves them.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), make_folder)?;
+    match fs::create_dir(path) {
+        // Another publisher was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
     }
 }
 

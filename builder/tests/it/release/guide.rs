@@ -1,6 +1,9 @@
 //! `docs/publishing.md`, walked through with the program itself.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -95,6 +98,40 @@ fn failures_have_their_status_and_leave_nothing() {
     fs::write(&timestamp, fs::read_to_string(&timestamp).unwrap().replace("\"version\": 1", "\"version\": 2")).unwrap();
     let (status, text) = site.release(&["verify", "repo", "--time", TIME]);
     assert!(status == Some(6) && text.contains("0 of the 1 signatures"), "{text}");
+}
+
+/// A service may run under a umask of 0077, and the web server as somebody else.
+#[test]
+fn whoever_serves_a_repository_may_read_it_whatever_the_umask() {
+    fn check(folder: &Path, count: &mut u32) {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(folder), 0o755, "{}", folder.display());
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with(".slipway") {
+                check(&path, count);
+            } else if path.is_file() {
+                assert_eq!(mode(&path), 0o644, "{}", path.display());
+                *count += 1;
+            }
+        }
+    }
+    let site = Site::new();
+    site.build(1);
+    let run = |arguments: &[&str]| {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "umask 077; exec \"$0\" release \"$@\"", env!("CARGO_BIN_EXE_slipway")]).args(arguments);
+        assert!(sh.current_dir(site.path("")).status().unwrap().success(), "{arguments:?}");
+    };
+    run(&["add", "web_1", "--channel", "stable", "--repo", "srv/web", "--keys", "keys", "--time", TIME]);
+    run(&["export", "--repo", "srv/web", "--to", "stick/web"]);
+    run(&["export", "--repo", "srv/web", "--to", "web.tar"]);
+    for (folder, below) in [("srv", "srv/web"), ("stick", "stick/web")] {
+        let mut count = 0;
+        check(&site.path(folder), &mut count);
+        assert!(count as usize == files(&site.path(below)).len() && count > 10, "{count}");
+    }
+    assert_eq!(fs::metadata(site.path("web.tar")).unwrap().permissions().mode() & 0o777, 0o644);
 }
 
 #[test]
