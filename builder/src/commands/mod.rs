@@ -90,10 +90,34 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{Command, CommandFactory as _};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// An argument of the same name in a subcommand hides a global option, and clap doesn't mind.
+    #[test]
+    fn every_subcommand_takes_the_global_options() {
+        let mut slipway = Cli::command();
+        slipway.build();
+        let options = slipway.get_arguments().filter(|argument| argument.is_global_set());
+        let globals: Vec<_> = options.map(|argument| (argument.get_id().clone(), argument.get_long())).collect();
+        assert!(globals.len() >= 7, "{globals:?}");
+        let mut left: Vec<&Command> = slipway.get_subcommands().collect();
+        while let Some(command) = left.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            left.extend(command.get_subcommands());
+            for (id, long) in &globals {
+                let found = command.get_arguments().find(|argument| argument.get_id() == id);
+                let is_global = found.is_some_and(|found| found.is_global_set() && found.get_long() == *long);
+                assert!(is_global, "`{}` has no global option {id}", command.get_name());
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::exit_codes::ExitCode;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The output folder of the build, such as `out/web_2026.11.22`
-    out: PathBuf,
+    build: PathBuf,
     /// The channel
     #[arg(long)]
     channel: ChannelName,
@@ -58,7 +58,7 @@ impl Args {
     pub fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let now = Moment::from_seconds(self.signing.now().as_secs());
         let mut addition = Addition {
-            build: self.out,
+            build: self.build,
             channel: self.channel,
             rollout: Rollout {
                 start: self.rollout.start.unwrap_or(now),

@@ -135,6 +135,14 @@ fn whoever_serves_a_repository_may_read_it_whatever_the_umask() {
 }
 
 #[test]
+fn global_options_go_with_every_subcommand() {
+    let site = Site::new();
+    site.build(1);
+    let add = ["add", "web_1", "--channel", "stable", "--repo", "repo", "--keys", "keys", "--time", TIME];
+    site.done(&[&add[..], &["--out", "elsewhere"]].concat());
+}
+
+#[test]
 fn nothing_is_made_where_there_is_no_repository() {
     let site = Site::new();
     let arguments: [&[&str]; 4] =
