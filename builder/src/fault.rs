@@ -180,11 +180,12 @@ impl From<&ReleaseError> for Fault {
             | ReleaseError::OtherImage { .. }
             | ReleaseError::Reused(_)
             | ReleaseError::Offered { .. }
+            | ReleaseError::OldKeys(_)
+            | ReleaseError::Expired { .. }
             | ReleaseError::NotOffered { .. } => Self::Refused,
             ReleaseError::Io { .. }
             | ReleaseError::LastVersion(_)
             | ReleaseError::Time { .. }
-            | ReleaseError::OldKeys(_)
             | ReleaseError::Keys(_)
             | ReleaseError::Store(_)
             | ReleaseError::Compress(_)

@@ -62,6 +62,7 @@ pub struct PatchCost {
 
 /// Publishes a build. What is in the repository already isn't made again.
 pub fn add(mut publisher: Publisher<'_>, addition: &Addition, progress: &dyn Progress) -> Result<Added, ReleaseError> {
+    publisher.check_keys()?;
     let build = Build::open(&addition.build, progress)?;
     let label = build.manifest.label.clone();
     let key = (label.id().clone(), addition.channel.clone());

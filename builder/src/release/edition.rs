@@ -82,6 +82,7 @@ pub struct Publisher<'a> {
     roots: Roots,
     keys: Keys<'a>,
     pub(super) terms: Terms,
+    accepts_replaced_keys: bool,
 }
 
 impl<'a> Publisher<'a> {
@@ -93,7 +94,7 @@ impl<'a> Publisher<'a> {
         if let Some(issued) = published.issued().filter(|issued| terms.now < *issued) {
             return Err(ReleaseError::Time { now: terms.now, issued });
         }
-        Ok(Self { repository, published, roots, keys, terms })
+        Ok(Self { repository, published, roots, keys, terms, accepts_replaced_keys: false })
     }
 
     /// What is published so far.
@@ -106,10 +107,32 @@ impl<'a> Publisher<'a> {
         &self.roots
     }
 
+    /// The moment of signing.
+    pub const fn now(&self) -> UnixTime {
+        self.terms.now
+    }
+
+    /// Signs what replaced keys have signed as well: whoever says so has looked at it, since they may have been replaced
+    /// because somebody else had them.
+    #[must_use]
+    pub fn accept_replaced_keys(self) -> Self {
+        Self { accepts_replaced_keys: true, ..self }
+    }
+
+    /// That nothing would be signed that somebody else may have published.
+    pub(super) fn check_keys(&self) -> Result<(), ReleaseError> {
+        if self.published.old_content_keys && !self.accepts_replaced_keys {
+            return Err(ReleaseError::OldKeys(self.roots.newest().header.version));
+        }
+        Ok(())
+    }
+
     /// Publishes `changes`, or the same once more, signed anew. Returns the files that came to be since the repository was
-    /// locked, in the order in which they did.
+    /// locked, in the order in which they did. Refused once a newer root has replaced the keys of what is there, unless that is
+    /// [accepted](Self::accept_replaced_keys).
     pub fn publish(self, changes: &Changes) -> Result<Vec<String>, ReleaseError> {
-        let Self { mut repository, published, roots, keys, terms } = self;
+        self.check_keys()?;
+        let Self { mut repository, published, roots, keys, terms, .. } = self;
         let key = |role: TopRole| keys.folder.signing_key(role, keys.ask);
         // All three are read before anything is written: a wrong passphrase costs nothing.
         let [for_targets, for_snapshot, for_timestamp] =
@@ -142,13 +165,20 @@ impl<'a> Publisher<'a> {
         Ok(repository.into_written())
     }
 
-    /// Signs the timestamp once more, and nothing else. So that it can run often and by itself, it needs that key alone. Refused once
-    /// a newer root has replaced the keys of the rest: hosts that follow it would believe none of what is published.
+    /// Signs the timestamp once more, and nothing else. So that it can run often and by itself, it needs that key alone. Refused
+    /// where hosts would believe none of what is published all the same: once a newer root has replaced the keys of the rest, or
+    /// the rest has expired.
     pub fn refresh(self) -> Result<Vec<String>, ReleaseError> {
-        let Self { mut repository, published, roots, keys, terms } = self;
+        self.check_keys()?;
+        let Self { mut repository, published, roots, keys, terms, .. } = self;
         let now = published.metadata.as_ref().ok_or_else(|| ReleaseError::Nothing(repository.path().to_owned()))?;
-        if published.old_content_keys {
-            return Err(ReleaseError::OldKeys(roots.newest().header.version));
+        let clock = Clock::new(terms.now, UnixTime::from_secs(0));
+        let fresh = [
+            (RoleName::snapshot(), now.snapshot.check_fresh(clock)),
+            (RoleName::targets(), now.targets.check_fresh(clock)),
+        ];
+        for (role, fresh) in fresh {
+            fresh.map_err(|source| ReleaseError::Expired { role, source })?;
         }
         let key = keys.folder.signing_key(TopRole::Timestamp, keys.ask)?;
         let mut timestamp = (*now.timestamp).clone();

@@ -130,10 +130,21 @@ pub enum ReleaseError {
     LastVersion(MetadataVersion),
     /// What is published was signed with keys that were replaced since.
     #[error(
-        "what is published was signed with keys that root {0} has replaced, and a new timestamp is not enough for hosts that follow it: \
-         `slipway release refresh --all` signs all of it again"
+        "what is published was signed with keys that root {0} has replaced, maybe because somebody else had them: see with `slipway release list` \
+         that it is yours; `slipway release refresh --all --accept-replaced-keys` signs all of it again"
     )]
     OldKeys(MetadataVersion),
+    /// A new timestamp would be for metadata that has expired.
+    #[error(
+        "the {role} metadata of the repository counts no longer, and a new timestamp is not enough for hosts: \
+         `slipway release refresh --all` signs all of it again"
+    )]
+    Expired {
+        /// Whose.
+        role: RoleName,
+        /// Since when.
+        source: MetadataError,
+    },
     /// The clock goes back.
     #[error("it is {now} here, and the repository was last signed at {issued}: set the clock right")]
     Time {

@@ -99,6 +99,13 @@ impl Published {
         self.releases.get(name)
     }
 
+    /// Whether targets or snapshot expires first, and when: a new timestamp doesn't change that.
+    pub fn content_expires(&self) -> Option<(RoleName, UnixTime)> {
+        let PublishedMetadata { snapshot, targets, .. } = self.metadata.as_ref()?;
+        let expiries = [(RoleName::snapshot(), snapshot.header.expires), (RoleName::targets(), targets.header.expires)];
+        expiries.into_iter().min_by_key(|(_, expires)| *expires)
+    }
+
     /// When it was last signed, as far as it says.
     pub fn issued(&self) -> Option<UnixTime> {
         let PublishedMetadata { timestamp, snapshot, targets } = self.metadata.as_ref()?;

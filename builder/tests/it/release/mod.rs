@@ -3,14 +3,15 @@
 mod cut_off;
 mod guide;
 mod python_tuf;
+mod signing;
 mod site;
 
 use std::fs;
 
 use slipway_builder::progress::Silent;
 use slipway_builder::release::{
-    Changes, Published, ReleaseError, Repository, RolloutChange, Roots, add, change_rollout, export_folder, export_tar,
-    forget, gc, verify, withdraw,
+    Changes, Published, Publisher, ReleaseError, Repository, RolloutChange, Roots, add, change_rollout, export_folder,
+    export_tar, forget, gc, verify, withdraw,
 };
 use slipway_images::release::{Percent, Stage};
 use slipway_trust::tuf::TufError;
@@ -284,7 +285,7 @@ fn replaced_keys_end_with_everything_signed_again() {
     site.rotate(&[TopRole::Targets, TopRole::Timestamp]);
     let again = site.publish(NOW.after(40), |publisher| {
         assert!(publisher.published().old_keys);
-        publisher.publish(&Changes::default())
+        publisher.accept_replaced_keys().publish(&Changes::default())
     });
     let written = again.unwrap();
     assert_eq!(written[written.len() - 2], "metadata/2.root.json");
@@ -304,7 +305,8 @@ fn a_timestamp_alone_is_not_signed_for_what_replaced_keys_have_signed() {
     let refused = site.refresh(NOW.after(30)).unwrap_err();
     assert!(matches!(refused, ReleaseError::OldKeys(_)) && refused.to_string().contains("--all"), "{refused}");
     assert!(files(&site.path("repo")) == before, "hosts go on with what is published");
-    site.publish(NOW.after(40), |publisher| publisher.publish(&Changes::default())).unwrap();
+    let accept = |publisher: Publisher<'_>| publisher.accept_replaced_keys().publish(&Changes::default());
+    site.publish(NOW.after(40), accept).unwrap();
     site.refresh(NOW.after(50)).unwrap();
     site.is_whole(1);
     // Another timestamp key is all that a timestamp needs.

@@ -22,7 +22,7 @@ fn python_tuf_downloads_a_release() {
     for arguments in [
         ["keys", "rotate", "keys", "--replace", "snapshot", "--unprotected"].as_slice(),
         &["keys", "sign", "keys/2.root.draft.json", "--key", "keys/root.pem"],
-        &["release", "refresh", "--all", "--repo", "repo", "--keys", "keys"],
+        &["release", "refresh", "--all", "--accept-replaced-keys", "--repo", "repo", "--keys", "keys"],
     ] {
         let output = site.slipway(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
