@@ -180,6 +180,7 @@ impl From<&ReleaseError> for Fault {
             | ReleaseError::OtherImage { .. }
             | ReleaseError::Reused(_)
             | ReleaseError::Offered { .. }
+            | ReleaseError::TakenBack { .. }
             | ReleaseError::OldKeys(_)
             | ReleaseError::Expired { .. }
             | ReleaseError::NotOffered { .. } => Self::Refused,

@@ -70,8 +70,13 @@ pub fn add(mut publisher: Publisher<'_>, addition: &Addition, progress: &dyn Pro
         Some(channel) => channel.clone().into_contents(),
         None => ChannelContents { id: key.0, channel: key.1, floor: None, offers: Vec::new() },
     };
-    if channel.offers.iter().any(|offer| offer.version == *label.version()) {
-        return Err(ReleaseError::Offered { channel: channel.channel, label });
+    if let Some(offer) = channel.offers.iter().find(|offer| offer.version == *label.version()) {
+        let (is_taken_back, channel) = (offer.withdrawn.is_some(), channel.channel);
+        return Err(if is_taken_back {
+            ReleaseError::TakenBack { channel, label }
+        } else {
+            ReleaseError::Offered { channel, label }
+        });
     }
     let created = Moment::from_seconds(publisher.terms.now.as_secs());
     // Before anything is made, since it may be refused.

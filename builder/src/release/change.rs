@@ -3,7 +3,7 @@
 use serde::Serialize;
 use slipway_images::calendar::Moment;
 use slipway_images::names::PartitionLabel;
-use slipway_images::release::{ChannelContents, ChannelDocument, ChannelName, Stage, TargetName, Withdrawal};
+use slipway_images::release::{ChannelContents, ChannelDocument, ChannelName, Offer, Stage, TargetName, Withdrawal};
 use slipway_images::version::Version;
 
 use super::ReleaseError;
@@ -30,18 +30,25 @@ pub struct RolloutChange {
 pub struct Withdrawn {
     /// The channels that offered it.
     pub channels: Vec<ChannelName>,
-    /// The version that hosts take instead, in each of them; none when there is no other.
+    /// The version that hosts take instead, in each of them; none when there is no other that they may take now.
     pub instead: Vec<Option<Version>>,
 }
 
-/// Changes the rollout of a version: in one channel, or in all that offer it. Returns these.
+/// Changes the rollout of a version: in one channel, or in all that offer it and haven't taken it back. Returns these.
 pub fn change_rollout(
     publisher: Publisher<'_>,
     label: &PartitionLabel,
     channel: Option<&ChannelName>,
     change: &RolloutChange,
 ) -> Result<Vec<ChannelName>, ReleaseError> {
-    let channels = offering(&publisher.published, label, channel)?;
+    let mut channels = offering(&publisher.published, label, channel)?;
+    let taken_back = |channel: &ChannelContents| {
+        channel.offers.iter().any(|offer| offer.version == *label.version() && offer.withdrawn.is_some())
+    };
+    if let Some(first) = channels.first().filter(|_| channels.iter().all(taken_back)) {
+        return Err(ReleaseError::TakenBack { channel: first.channel.clone(), label: label.clone() });
+    }
+    channels.retain(|channel| !taken_back(channel));
     let names = channels.iter().map(|channel| channel.channel.clone()).collect();
     let changed = channels.into_iter().map(|mut channel| {
         for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
@@ -69,15 +76,21 @@ pub fn withdraw(
     reason: &str,
     keep_floor: bool,
 ) -> Result<Withdrawn, ReleaseError> {
+    let now = Moment::from_seconds(publisher.terms.now.as_secs());
+    // What a host with the version takes: whoever has to leave one doesn't wait for a stage.
+    let is_way_out = |offer: &&Offer| {
+        offer.withdrawn.is_none()
+            && !offer.rollout.paused
+            && offer.rollout.start <= now
+            && offer.min_from.as_ref().is_none_or(|from| from <= label.version())
+    };
     let mut withdrawn = Withdrawn { channels: Vec::new(), instead: Vec::new() };
     let mut channels = Vec::new();
     for mut channel in offering(&publisher.published, label, channel)? {
         for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
             offer.withdrawn = Some(Withdrawal { reason: reason.to_owned() });
         }
-        // A host with another version takes none that is paused.
-        let best = channel.offers.iter().rev().find(|offer| offer.withdrawn.is_none() && !offer.rollout.paused);
-        let best = best.map(|offer| offer.version.clone());
+        let best = channel.offers.iter().rev().find(is_way_out).map(|offer| offer.version.clone());
         if let Some(best) = best.as_ref().filter(|best| *best < label.version() && !keep_floor) {
             channel.floor = Some(channel.floor.map_or_else(|| best.clone(), |floor| floor.min(best.clone())));
         }

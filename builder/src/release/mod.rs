@@ -226,6 +226,14 @@ pub enum ReleaseError {
         /// The version.
         label: PartitionLabel,
     },
+    /// A version that was taken back, which nothing undoes.
+    #[error("{label} was taken back in channel {channel}, for good: publish a newer version")]
+    TakenBack {
+        /// The channel.
+        channel: ChannelName,
+        /// The version.
+        label: PartitionLabel,
+    },
     /// Nothing of that name is offered.
     #[error("no channel{} offers {label}", channel.as_ref().map(|name| format!(" {name}")).unwrap_or_default())]
     NotOffered {

@@ -42,7 +42,7 @@ impl Args {
         let lines = withdrawn.channels.iter().zip(&withdrawn.instead).map(|(channel, instead)| {
             let instead = match instead {
                 Some(version) => format!("hosts go to {version}"),
-                None => "there is no other version for hosts to go to".to_owned(),
+                None => "there is no other version that hosts may go to now".to_owned(),
             };
             format!("{} is taken back in channel {channel}: {instead}\n", self.release)
         });

@@ -1,5 +1,6 @@
 //! Release repositories: published, cut off, damaged, looked at by hosts.
 
+mod changes;
 mod cut_off;
 mod guide;
 mod python_tuf;
