@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use slipway_images::release::{ChannelContents, Offer, ReleaseDocument, TargetName, part_path};
+use slipway_images::calendar::Moment;
+use slipway_images::release::{ChannelContents, Offer, Percent, ReleaseDocument, TargetName, part_path};
 use slipway_images::version::Version;
 use slipway_trust::tuf::RoleName;
 
@@ -23,14 +24,14 @@ pub struct Freed {
 }
 
 /// Publishes all channels without their older versions, and releases that no channel offers any more not at all. Each channel
-/// keeps its newest `keep` versions that hosts may take, every one that hosts must take on their way to these, and what was withdrawn or is paused since.
-/// Returns the names of the releases that went; nothing is published when there are none. Their files stay until [`gc`].
+/// keeps its newest `keep` versions that every host may take now, all that are newer than the oldest of these, and every one that hosts
+/// must take on their way to what stays. Returns the names of the releases that went; nothing is published when there are none. Their files stay until [`gc`].
 pub fn forget(publisher: Publisher<'_>, keep: usize) -> Result<Vec<String>, ReleaseError> {
-    let now = publisher.published();
+    let (now, moment) = (publisher.published(), Moment::from_seconds(publisher.now().as_secs()));
     let (mut channels, mut kept) = (Vec::new(), BTreeSet::new());
     for channel in now.channels.values() {
         let mut contents = channel.clone().into_contents();
-        let stay = staying(&contents.offers, keep);
+        let stay = staying(&contents.offers, keep, moment);
         contents.offers.retain(|offer| stay.contains(&offer.version));
         tidy_floor(&mut contents);
         for offer in &contents.offers {
@@ -52,24 +53,23 @@ pub fn forget(publisher: Publisher<'_>, keep: usize) -> Result<Vec<String>, Rele
 }
 
 /// The versions that stay in a channel.
-fn staying(offers: &[Offer], keep: usize) -> BTreeSet<Version> {
-    let good = offers.iter().rev().filter(|offer| offer.withdrawn.is_none() && !offer.rollout.paused);
-    let mut stay: BTreeSet<Version> = good.take(keep.max(1)).map(|offer| offer.version.clone()).collect();
-    let oldest = stay.first().cloned();
+fn staying(offers: &[Offer], keep: usize, now: Moment) -> BTreeSet<Version> {
+    let for_everybody = |offer: &&Offer| offer.withdrawn.is_none() && offer.rollout.share_at(now) == Some(Percent::ALL);
+    let oldest = offers.iter().rev().filter(for_everybody).take(keep.max(1)).last();
+    // What is newer stays as well: few may take it yet, or hosts that run it must hear that it was taken back.
+    let is_recent = |offer: &&Offer| oldest.is_none_or(|oldest| offer.version >= oldest.version);
+    let mut stay: BTreeSet<Version> = offers.iter().filter(is_recent).map(|offer| offer.version.clone()).collect();
     // From the newest to the oldest: a stepping stone may need another one.
     for offer in offers.iter().rev() {
         let Some(from) = offer.min_from.as_ref().filter(|_| stay.contains(&offer.version)) else { continue };
-        let is_stone =
-            |stone: &&Offer| stone.withdrawn.is_none() && stone.version < offer.version && stone.version >= *from;
-        // The oldest of them asks for the least.
-        stay.extend(offers.iter().find(is_stone).map(|stone| stone.version.clone()));
+        let between = |stone: &&Offer| stone.version < offer.version && stone.version >= *from;
+        let stones = offers.iter().filter(|stone| between(stone) && stone.withdrawn.is_none());
+        // The oldest of them asks for the least. One that few may take is better than none, and even one that is paused may go on.
+        let stone = stones.clone().find(for_everybody);
+        let stone =
+            stone.or_else(|| stones.clone().find(|stone| !stone.rollout.paused)).or_else(|| stones.clone().next());
+        stay.extend(stone.map(|stone| stone.version.clone()));
     }
-    // Hosts that run one of these must hear that it was taken back; what is paused may go on.
-    let since = |offer: &&Offer| {
-        (offer.withdrawn.is_some() || offer.rollout.paused)
-            && oldest.as_ref().is_none_or(|oldest| offer.version > *oldest)
-    };
-    stay.extend(offers.iter().filter(since).map(|offer| offer.version.clone()));
     stay
 }
 
@@ -134,9 +134,8 @@ fn is_digest(text: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use slipway_images::calendar::Moment;
     use slipway_images::digest::Digest;
-    use slipway_images::release::{Rollout, Withdrawal};
+    use slipway_images::release::{Rollout, Stage, Withdrawal};
     use slipway_images::verity::RootHash;
 
     use super::*;
@@ -153,7 +152,8 @@ mod tests {
 
     #[track_caller]
     fn stay(offers: &[Offer], keep: usize, expected: &[&str]) {
-        let found: Vec<String> = staying(offers, keep).iter().map(ToString::to_string).collect();
+        let found: Vec<String> =
+            staying(offers, keep, Moment::from_seconds(1000)).iter().map(ToString::to_string).collect();
         assert_eq!(found, expected);
     }
 
@@ -169,5 +169,35 @@ mod tests {
         stay(&[taken_back("1"), plain("2"), taken_back("3"), plain("4"), taken_back("5")], 1, &["4", "5"]);
         stay(&[taken_back("1"), plain("2"), taken_back("3"), plain("4"), taken_back("5")], 2, &["2", "3", "4", "5"]);
         stay(&[taken_back("1")], 1, &["1"]);
+    }
+
+    #[test]
+    fn a_stepping_stone_that_is_paused_replaces_none_that_can_be_taken() {
+        let plain = |version| offer(version, None, false);
+        let paused = |version| {
+            let mut offer = plain(version);
+            offer.rollout.paused = true;
+            offer
+        };
+        let last = || offer("4", Some("2"), false);
+        stay(&[plain("1"), paused("2"), plain("3"), last()], 1, &["3", "4"]);
+        stay(&[plain("1"), paused("2"), last()], 1, &["2", "4"]);
+        let mut later = plain("2");
+        later.rollout.start = Moment::from_seconds(1001);
+        stay(&[plain("1"), later, plain("3"), last()], 1, &["3", "4"]);
+    }
+
+    #[test]
+    fn versions_that_few_may_take_yet_stay_and_do_not_count() {
+        let plain = |version| offer(version, None, false);
+        let mut later = plain("4");
+        later.rollout.start = Moment::from_seconds(1001);
+        stay(&[plain("1"), plain("2"), plain("3"), later.clone()], 1, &["3", "4"]);
+        let mut half = plain("3");
+        half.rollout.stages = vec![Stage { percent: Percent::new(50).unwrap(), after: std::time::Duration::ZERO }];
+        stay(&[plain("1"), plain("2"), half.clone(), later], 1, &["2", "3", "4"]);
+        // It has reached everybody.
+        half.rollout.stages.push(Stage { percent: Percent::ALL, after: std::time::Duration::from_secs(1000) });
+        stay(&[plain("1"), plain("2"), half], 1, &["3"]);
     }
 }

@@ -1,7 +1,9 @@
 //! Who may take what is published, changed afterwards.
 
 use slipway_builder::progress::Silent;
-use slipway_builder::release::{Addition, ReleaseError, RolloutChange, Withdrawn, add, change_rollout, withdraw};
+use slipway_builder::release::{
+    Addition, ReleaseError, RolloutChange, Withdrawn, add, change_rollout, forget, withdraw,
+};
 use slipway_images::calendar::Moment;
 use slipway_images::version::Version;
 
@@ -60,4 +62,15 @@ fn what_was_taken_back_is_not_rolled_out_again() {
     assert_eq!(roll_out(None, 5).unwrap(), [stable]);
     take_back(&site, "web_1", 6).unwrap();
     assert!(matches!(roll_out(None, 7), Err(ReleaseError::TakenBack { .. })));
+}
+
+#[test]
+fn versions_that_begin_later_push_none_out_that_hosts_may_take() {
+    let site = Site::new();
+    site.add(1);
+    site.add(2);
+    add_as(&site, 3, |addition| addition.rollout.start = Moment::from_seconds(NOW.after(1000).as_secs()));
+    assert_eq!(site.publish(NOW.after(30), |publisher| forget(publisher, 1)).unwrap(), ["web_1"]);
+    site.is_whole(2);
+    assert_eq!(site.publish(NOW.after(1000), |publisher| forget(publisher, 1)).unwrap(), ["web_2"]);
 }
