@@ -48,8 +48,8 @@ fn the_timer_comes_before_it_has_failed() {
     let mut host = Host::new("s15-timer", &old, &server).with_timer(30);
     host.start();
     // By its timer it takes the new version; when that comes again, the boot isn't over.
-    host.wait_for_reset();
-    host.wait_for_reset();
+    host.starts_and_restarts();
+    host.starts_and_restarts();
     host.wait_until_runs("1");
     assert_eq!(host.resets(), 2);
     let status = host.status();

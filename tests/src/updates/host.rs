@@ -140,8 +140,9 @@ impl Host {
         self.machine().serial().lines().into_iter().map(|line| line.text).collect()
     }
 
-    /// Waits until it restarts by itself.
-    pub fn wait_for_reset(&mut self) {
+    /// Waits until it has started, whatever that is, and restarts by itself.
+    pub fn starts_and_restarts(&mut self) {
+        self.machine().guest().unwrap().wait_for_hello(PATIENCE).unwrap();
         let before = self.machine().events().len();
         self.machine().wait_for_reset(before, PATIENCE).unwrap();
     }
