@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod cache;
+mod console;
 mod container_host;
 mod interoperable;
 mod killed;

@@ -257,8 +257,10 @@ pub fn write_disk(
     Ok(())
 }
 
-/// systemd-boot's configuration. The editor is off: a command line typed at the console could start another root.
+/// systemd-boot's configuration. The editor is off: a command line typed at the console could start another root. Where no menu is
+/// wanted, none comes, whatever key is pressed: it would wait for a person, and a serial line is never as silent as one hopes.
 fn loader_conf(timeout: u32) -> String {
+    let timeout = if timeout == 0 { "menu-disabled".to_owned() } else { timeout.to_string() };
     format!("timeout {timeout}\neditor no\n")
 }
 

@@ -148,7 +148,7 @@ pub struct KernelSection {
 pub struct BootSection {
     /// `package`: what brings systemd-boot and the EFI stub; not installed in the root. Default `systemd-boot-efi`.
     pub package: String,
-    /// `timeout`: seconds the boot menu shows. Default 0.
+    /// `timeout`: seconds the boot menu shows. Default 0: there is none.
     pub timeout: u32,
     /// `read-ahead`: files that are read into memory while the init starts.
     #[serde(serialize_with = "as_texts")]

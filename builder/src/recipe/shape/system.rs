@@ -138,7 +138,7 @@ pub struct BootShape {
     /// The package that brings systemd-boot and its EFI stub. It is not installed in the root.
     #[schemars(extend("default" = "systemd-boot-efi", "examples" = ["systemd-boot-efi"]))]
     pub package: Text,
-    /// Seconds that the boot menu shows.
+    /// Seconds that the boot menu shows. With 0 there is none, whatever key is pressed.
     #[schemars(extend("default" = 0, "examples" = [3]))]
     pub timeout: Option<u32>,
     /// Files that are read into memory while the init starts, in this order: those of the service that the machine is for.
