@@ -13,7 +13,7 @@ REMAP    := --remap-path-prefix=$(CURDIR)=/slipway --remap-path-prefix=$(HOME)/.
 help:
 	@echo 'make image       set up, build recipes/docker-host.toml, boot it in QEMU and show it running'
 	@echo 'make test        set up, all checks and tests'
-	@echo 'make scenarios   what a host must survive, on virtual machines: all of it, with a table'
+	@echo 'make scenarios   what a host must survive, on virtual machines: all of it, a line for each'
 	@echo 'make bench       each budget, ours and the peer beside it'
 	@echo 'make faults      plants faults in the agent, one at a time, and shows that a test catches each'
 	@echo 'make fuzz        runs each fuzz target for FUZZ_SECONDS seconds, 20 unless set'
