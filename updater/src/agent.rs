@@ -3,7 +3,7 @@
 mod notes;
 
 use serde::Serialize;
-use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
+use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesDone, TriesLeft};
 use slipway_images::verity::RootHash;
 
 use crate::disk::device::BlockDevice;
@@ -15,7 +15,7 @@ use crate::machine::{Effect, Event, Other, Refused, Running, Situation, State, W
 use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
 use crate::restart::Wait;
 use crate::stage::{
-    ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
+    ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, TRIES, WrittenSlot, verify_other,
 };
 
 /// What the ledger says of a version whose kernel image was damaged while it waited.
@@ -234,10 +234,17 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
 
     /// An operator lets a version that failed be tried again. Says whether there was one.
     pub fn allow(&mut self, label: &PartitionLabel) -> Result<bool, AgentError> {
+        if self.ledger.is_err() {
+            return Err(Refused::Stuck.into());
+        }
         let survey = self.survey()?;
         let other = survey.other();
-        // Its entry would say at the next start that it used up its tries.
-        if other.label.as_ref() == Some(label) && other.entry.as_ref().is_some_and(|entry| is_spent(entry.tries())) {
+        let is_kept = survey.running().entry.as_ref().is_some_and(|entry| entry.tries() == BootTries::Good);
+        // Its entry would say at the next start that it used up its tries. Next to a version on trial it is better than nothing.
+        if is_kept
+            && other.label.as_ref() == Some(label)
+            && other.entry.as_ref().is_some_and(|entry| is_spent(entry.tries()))
+        {
             self.disk.remove_other_entry()?;
         }
         let now = self.surroundings.now();
@@ -295,8 +302,15 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             passed_over: due && survey.other_comes_first(),
             armed_damaged: kernel.is_some_and(|kernel| !self.disk.other_kernel_is(kernel, &survey)),
             wait_unnoted: waiting.is_none() && boot.is_some(),
-            left_before: survey.running().entry.as_ref().is_some_and(|entry| is_spent(entry.tries()))
-                && left_in.zip(boot.as_ref()).is_some_and(|(left_in, boot)| left_in != boot),
+            left_before: survey.running().entry.as_ref().is_some_and(|entry| match entry.tries() {
+                // The last of its tries, of which none has marked it.
+                BootTries::Counted { left: TriesLeft(0), done: TriesDone(done) } if done == TRIES.0 => false,
+                // A mark has no tries done. The boot loader counts whoever it starts, where it can.
+                BootTries::Counted { left: TriesLeft(0), done: TriesDone(0) } => {
+                    left_in.zip(boot.as_ref()).is_some_and(|(left_in, boot)| left_in != boot)
+                }
+                tries => is_spent(tries),
+            }),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
         })

@@ -413,7 +413,7 @@ fn start(mut found: Situation) -> (State, Vec<Effect>) {
     let unrecorded = found.other == Other::Spent && !found.other_failed;
     when(&mut effects, unrecorded, Effect::RecordFailure(Which::Other, Cause::TriesUsedUp));
     match found.running {
-        Running::OnTrial => (State::Trial { fallback }, effects),
+        Running::OnTrial => (State::Trial { fallback: fallback && !found.left_before }, effects),
         Running::Good | Running::NoEntry => {
             when_good(found, &mut effects);
             if found.other == Other::Armed { (State::Armed, effects) } else { (State::Idle { fallback }, effects) }

@@ -172,6 +172,7 @@ fn what_could_not_be_left_is_not_left_again() {
     for situation in situations().into_iter().filter(|found| found.left_before && found.other == Other::Fallback) {
         let (next, effects) = step(State::Unknown, Event::Start(situation));
         assert!(next != State::Leaving && !effects.contains(&Effect::Restart), "{situation:?}");
+        assert_ne!(next, State::Trial { fallback: true }, "{situation:?}");
     }
 }
 

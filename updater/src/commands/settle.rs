@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use slipway_images::names::BootTries;
+use slipway_images::names::{BootEntryName, BootTries, TriesLeft};
 use slipway_updater::agent::{Outcome, chain};
 use slipway_updater::checks::{self, Phase, Report};
+use slipway_updater::disk::survey::SlotFound;
 use slipway_updater::host_agent::HostAgent;
 use slipway_updater::machine::{State, Stuck};
 use slipway_updater::migrate::{Boot, Migrations};
+use slipway_updater::stage::TRIES;
 use slipway_updater::view::View;
 use slipway_updater::{host_agent, process};
 
@@ -91,11 +93,18 @@ impl Only {
         })
     }
 
-    /// Where nothing can be written down, a version on trial is left by using up its tries: each restart takes one. What is the case may be
-    /// its own doing: `/var` isn't mounted, say.
+    /// Where nothing can be written down, a version on trial is left by using up its tries, if there is a good one: each restart takes
+    /// one, and after the last try there is one more. What is the case may be its own doing: `/var` isn't mounted, say.
     fn without_ledger(&self, agent: &HostAgent) -> anyhow::Result<Outcome> {
-        let on_trial = agent.survey()?.running().entry.as_ref().is_some_and(|entry| entry.tries() != BootTries::Good);
-        Ok(if on_trial && self.leave.is_some() { Outcome::Restart } else { Outcome::Done })
+        let survey = agent.survey()?;
+        let tries = |slot: &SlotFound| slot.entry.as_ref().map(BootEntryName::tries);
+        let ends = match tries(survey.running()) {
+            Some(BootTries::Counted { left: TriesLeft(0), done }) => done.0 == TRIES.0,
+            Some(BootTries::Counted { .. }) => true,
+            Some(BootTries::Good) | None => false,
+        };
+        let leaves = self.leave.is_some() && ends && tries(survey.other()) == Some(BootTries::Good);
+        Ok(if leaves { Outcome::Restart } else { Outcome::Done })
     }
 }
 

@@ -61,13 +61,13 @@ fn commit_unit() -> String {
 }
 
 /// Checks that are still running have nothing to say any more, and would keep the agent's lock. As long as emergency mode is only begun,
-/// systemd lets nobody restart. If the agent can't leave, the restart costs a try, and ends when there are none.
+/// systemd lets nobody restart. The restart that it asks for ends it, too.
 fn leave_unit() -> String {
     format!(
         "[Unit]\nDescription=Go back from the version on trial\n{ON_TRIAL}\nDefaultDependencies=no\n\
          Conflicts=shutdown.target slipway-health.service\nBefore=shutdown.target\n\
-         After=slipway-health.service emergency.target\nFailureAction=reboot-force\n\n\
-         [Service]\nType=oneshot\nSuccessExitStatus=3\n\
+         After=slipway-health.service emergency.target\n\n\
+         [Service]\nType=oneshot\nSuccessExitStatus=3 SIGTERM\n\
          ExecStart=/usr/bin/slipway-agent settle --leave 'the boot did not complete'\n"
     )
 }

@@ -89,9 +89,9 @@ fn boot_with(image: &mut Image, count: bool) -> Result<Booted, String> {
     for _ in 0..12 {
         in_order(&mut entries);
         let Some(first) = entries.first_mut() else { return Err("no boot entry".to_owned()) };
-        if let BootTries::Counted { left: TriesLeft(left @ 1..), done } = first.name.tries() {
+        if let BootTries::Counted { left: TriesLeft(left), done } = first.name.tries() {
             let (before, label) = (first.name.to_string(), first.name.label());
-            let after = format!("{label}+{}-{}.efi", left - 1, done.0 + 1);
+            let after = format!("{label}+{}-{}.efi", left.saturating_sub(1), done.0 + 1);
             if count {
                 rename(image, &before, &after)?;
             }

@@ -10,7 +10,7 @@ use slipway_updater::release::Refusal;
 
 use super::damage::{settled, updated};
 use super::firmware::{self, esp_of, with_fatfs};
-use super::recorded::{RecordedDisk, RecordedLedger};
+use super::recorded::{Image, RecordedDisk, RecordedLedger};
 use super::world::{LEDGER, Release, Still, agent, install};
 
 #[test]
@@ -34,6 +34,10 @@ fn s18_an_operator_lets_what_was_left_be_tried_again() {
     assert_eq!(next.state(), State::Idle { fallback: false });
     install(&mut next, &v2).unwrap();
     assert_eq!(firmware::boot(&mut disk.image()).unwrap().label, v2.label);
+}
+
+fn damage_head(image: &mut Image, entry: &str) {
+    with_fatfs(esp_of(image).unwrap(), |folder| folder.open_file(entry)?.write_all(&[0xff; 1024])).unwrap();
 }
 
 /// A ledger on a file system that is full.
@@ -74,17 +78,59 @@ fn s14_a_version_that_fills_the_disk_is_left_and_noted_later() {
 }
 
 #[test]
+fn s14_a_version_that_fills_the_disk_is_left_once_where_nothing_else_can_be_started() {
+    let [v1, v2] = [1, 2].map(Release::new);
+    let disk = settled(&v1);
+    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
+    install(&mut found, &v2).unwrap();
+    let full = |disk: &RecordedDisk| {
+        let store = Full(RecordedLedger::new(disk.clone(), LEDGER));
+        Agent::start(Disk::new(disk.clone(), v2.hash()), store, Still(disk.boot())).unwrap()
+    };
+    let mut image = disk.image();
+    firmware::boot(&mut image).unwrap();
+    let disk = RecordedDisk::new(image);
+    assert_eq!(full(&disk).0.unhealthy("disk: no space is left").unwrap(), Outcome::Restart);
+    let mut image = disk.image();
+    damage_head(&mut image, "edge-web_2026.11.1.efi");
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label, "there is nothing else");
+    let (mut again, outcome) = full(&RecordedDisk::new(image));
+    assert_eq!((outcome, again.state()), (Outcome::Done, State::Trial { fallback: false }));
+    again.unhealthy("disk: no space is left").unwrap_err();
+}
+
+#[test]
+fn s09_a_cut_before_the_mark_on_the_last_try_but_one_leads_back_all_the_same() {
+    let [v1, v2] = [1, 2].map(Release::new);
+    let disk = settled(&v1);
+    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
+    install(&mut found, &v2).unwrap();
+    let mut image = disk.image();
+    for _ in 0..2 {
+        assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label);
+    }
+    let disk = RecordedDisk::new(image);
+    let (mut trial, _) = agent(&disk, v2.hash()).unwrap();
+    // The power goes when the reason is written down, and before the mark.
+    disk.fail_after(4);
+    trial.unhealthy("web").unwrap_err();
+    let mut image = disk.image();
+    assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label, "its last try");
+    let disk = RecordedDisk::new(image);
+    let (last, outcome) = agent(&disk, v2.hash()).unwrap();
+    assert_eq!(outcome, Outcome::Restart);
+    assert!(last.ledger().unwrap().failure(v2.hash()).is_some());
+    assert_eq!(firmware::boot(&mut disk.image()).unwrap().label, v1.label);
+}
+
+#[test]
 fn s19_a_fallback_that_the_boot_loader_cannot_start_is_gone_back_to_once() {
     let [v1, v2, v3] = [1, 2, 3].map(Release::new);
     let disk = updated(&v1, &v2);
     let (mut found, _) = agent(&disk, v2.hash()).unwrap();
     found.roll_back("too slow").unwrap();
     let mut image = disk.image();
-    with_fatfs(esp_of(&mut image).unwrap(), |folder| {
-        let mut file = folder.open_file("edge-web_2026.11.1.efi")?;
-        file.write_all(&[0xff; 1024])
-    })
-    .unwrap();
+    damage_head(&mut image, "edge-web_2026.11.1.efi");
     assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label, "there is nothing else");
     let disk = RecordedDisk::new(image);
     for _ in 0..2 {
