@@ -68,7 +68,7 @@ impl Arguments {
         let said = if self.json { serde_json::to_string(&view)? } else { view.summary() };
         writeln!(std::io::stdout(), "{said}")?;
         if outcome == Outcome::Restart && !self.no_restart {
-            restart_machine()?;
+            restart_machine().or_else(|error| self.only.leave.as_ref().map_or(Err(error), |_| restart_at_once()))?;
         }
         let well = outcome == Outcome::Done && !matches!(view.state, State::Stuck { .. });
         Ok(if well { ExitCode::Done } else { ExitCode::NotWell })
@@ -130,9 +130,20 @@ fn failed(report: &Report) -> String {
 
 /// Restarts the machine in order.
 pub fn restart_machine() -> anyhow::Result<()> {
-    let finished = process::run(&["systemctl", "reboot"], Duration::from_mins(1), 4096)?;
+    systemctl(&["reboot"])
+}
+
+/// Restarts it without stopping each unit by itself: processes end, file systems are unmounted. systemd allows nothing else while it
+/// enters emergency mode, of which the unit that calls this is a part.
+fn restart_at_once() -> anyhow::Result<()> {
+    systemctl(&["reboot", "--force"])
+}
+
+fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
+    let finished = process::run(&[&["systemctl"], arguments].concat(), Duration::from_mins(1), 4096)?;
     if finished.succeeded() {
         return Ok(());
     }
-    Err(anyhow::anyhow!(finished.failure())).context("can't restart the machine with `systemctl reboot`")
+    let what = format!("can't restart the machine with `systemctl {}`", arguments.join(" "));
+    Err(anyhow::anyhow!(finished.failure())).context(what)
 }

@@ -60,8 +60,8 @@ fn commit_unit() -> String {
     )
 }
 
-/// Checks that are still running have nothing to say any more, and would keep the agent's lock. As long as emergency mode is only begun,
-/// systemd lets nobody restart. The restart that it asks for ends it, too.
+/// Checks that are still running have nothing to say any more, and would keep the agent's lock. The restart that it asks for ends
+/// it, too.
 fn leave_unit() -> String {
     format!(
         "[Unit]\nDescription=Go back from the version on trial\n{ON_TRIAL}\nDefaultDependencies=no\n\
