@@ -3,7 +3,7 @@
 mod notes;
 
 use serde::Serialize;
-use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesDone, TriesLeft};
+use slipway_images::names::{BootEntryName, BootTries, PartitionLabel, TriesLeft};
 use slipway_images::verity::RootHash;
 
 use crate::disk::device::BlockDevice;
@@ -15,7 +15,8 @@ use crate::machine::{Effect, Event, Other, Refused, Running, Situation, State, W
 use crate::release::{AdmittedRelease, Refusal, ReleaseSource, Target, Terms, VerifiedRelease, admit};
 use crate::restart::Wait;
 use crate::stage::{
-    ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, TRIES, WrittenSlot, verify_other,
+    ArmedSlot, LabelledSlot, OpenSlot, Origin, SlotWithTree, StageError, StagedSlot, WrittenSlot, verify_other,
+    was_left,
 };
 
 /// What the ledger says of a version whose kernel image was damaged while it waited.
@@ -282,8 +283,6 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Some(tries) if is_spent(tries) => Other::Spent,
             Some(BootTries::Counted { .. }) => Other::Armed,
         };
-        let of_running = survey.running().root_hash().zip(ledger);
-        let left_in = of_running.and_then(|(hash, ledger)| ledger.failure(hash)?.boot.as_ref());
         let waiting = ledger.and_then(|ledger| ledger.waiting.as_ref());
         let waiting = waiting.filter(|waiting| Some(waiting.root_hash) == survey.other().root_hash());
         let boot = self.surroundings.boot();
@@ -302,15 +301,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             passed_over: due && survey.other_comes_first(),
             armed_damaged: kernel.is_some_and(|kernel| !self.disk.other_kernel_is(kernel, &survey)),
             wait_unnoted: waiting.is_none() && boot.is_some(),
-            left_before: survey.running().entry.as_ref().is_some_and(|entry| match entry.tries() {
-                // The last of its tries, of which none has marked it.
-                BootTries::Counted { left: TriesLeft(0), done: TriesDone(done) } if done == TRIES.0 => false,
-                // A mark has no tries done. The boot loader counts whoever it starts, where it can.
-                BootTries::Counted { left: TriesLeft(0), done: TriesDone(0) } => {
-                    left_in.zip(boot.as_ref()).is_some_and(|(left_in, boot)| left_in != boot)
-                }
-                tries => is_spent(tries),
-            }),
+            left_before: survey.running().entry.as_ref().is_some_and(|entry| was_left(entry.tries())),
             floor_is_lower: floor.is_none_or(|floor| floor < survey.running_label.version()),
             ledger_lost: self.ledger.is_err(),
         })

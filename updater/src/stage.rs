@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use slipway_images::digest::Digest;
-use slipway_images::names::{BootEntryName, TriesLeft};
+use slipway_images::names::{BootEntryName, BootTries, TriesDone, TriesLeft};
 use slipway_images::verity::{BLOCK_SIZE, BlockIndex, RootHash, TreeHead, VerityError, VerityTree, tree_len};
 
 use crate::agent::chain;
@@ -26,6 +26,12 @@ use crate::release::{AdmittedRelease, ReleaseSource, Target};
 
 /// How often the boot loader tries a new version.
 pub const TRIES: TriesLeft = TriesLeft(3);
+
+/// Whether the boot loader has started an entry again from which all tries were taken. It counts tries done even where none are left:
+/// such an entry begins at none, and one on its last try has done all of them.
+pub fn was_left(tries: BootTries) -> bool {
+    matches!(tries, BootTries::Counted { left: TriesLeft(0), done: TriesDone(done) } if done != 0 && done != TRIES.0)
+}
 
 const BLOCK: usize = 4096;
 /// Bytes of a hash tree that are written, or blocks that are read, at a time.

@@ -28,7 +28,7 @@ impl<D: BlockDevice, S: LedgerStore, W: Surroundings> Agent<D, S, W> {
             Cause::Withdrawn => FailureReason::Withdrawn(words.to_owned()),
         };
         let (at, log) = (self.surroundings.now(), self.surroundings.log_tail(which, root_hash));
-        let failure = Failure { root_hash, label: label.to_string(), reason, at, boot: self.surroundings.boot(), log };
+        let failure = Failure { root_hash, label: label.to_string(), reason, at, log };
         self.change(|contents| contents.record_failure(failure))
     }
 

@@ -8,7 +8,7 @@ use slipway_updater::host_agent::{self, HostAgent, OpenError};
 use slipway_updater::machine::State;
 use slipway_updater::net::Client;
 use slipway_updater::restart::{LockNote, Restarts, Wait, Wake, release_locks};
-use slipway_updater::update::{Settings, SettingsError, Then, Updater, look, proceed, recall};
+use slipway_updater::update::{Settings, SettingsError, Then, Updater, look, prepare, proceed};
 
 use super::metrics;
 use super::settle::{Only, restart_machine};
@@ -107,8 +107,7 @@ fn pass(root: &Path, agent: &mut HostAgent) -> anyhow::Result<Report> {
     }
     let restarts = Restarts::of_host(root, &updater.settings, &updater.client, agent.now(), false)?;
     let mut check = look(&updater, agent)?;
-    recall(agent, &check)?;
-    let release = updater.release(&mut check)?;
+    let release = prepare(&updater, agent, &mut check)?;
     let passed = proceed(&updater, agent, &restarts, &check, release.as_ref())?;
     let did = passed.installed.as_ref().map_or_else(|| check.choice().summary(), in_words);
     Ok(match passed.then {

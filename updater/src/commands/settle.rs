@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use slipway_images::names::{BootEntryName, BootTries, TriesLeft};
+use slipway_images::names::{BootEntryName, BootTries};
 use slipway_updater::agent::{Outcome, chain};
 use slipway_updater::checks::{self, Phase, Report};
 use slipway_updater::disk::survey::SlotFound;
 use slipway_updater::host_agent::HostAgent;
 use slipway_updater::machine::{State, Stuck};
 use slipway_updater::migrate::{Boot, Migrations};
-use slipway_updater::stage::TRIES;
+use slipway_updater::stage::was_left;
 use slipway_updater::view::View;
 use slipway_updater::{host_agent, process};
 
@@ -68,7 +68,10 @@ impl Arguments {
         let said = if self.json { serde_json::to_string(&view)? } else { view.summary() };
         writeln!(std::io::stdout(), "{said}")?;
         if outcome == Outcome::Restart && !self.no_restart {
-            restart_machine().or_else(|error| self.only.leave.as_ref().map_or(Err(error), |_| restart_at_once()))?;
+            match restart_machine() {
+                Err(_) if self.only.leave.is_some() => restart_at_once()?,
+                restarted => restarted?,
+            }
         }
         let well = outcome == Outcome::Done && !matches!(view.state, State::Stuck { .. });
         Ok(if well { ExitCode::Done } else { ExitCode::NotWell })
@@ -98,11 +101,7 @@ impl Only {
     fn without_ledger(&self, agent: &HostAgent) -> anyhow::Result<Outcome> {
         let survey = agent.survey()?;
         let tries = |slot: &SlotFound| slot.entry.as_ref().map(BootEntryName::tries);
-        let ends = match tries(survey.running()) {
-            Some(BootTries::Counted { left: TriesLeft(0), done }) => done.0 == TRIES.0,
-            Some(BootTries::Counted { .. }) => true,
-            Some(BootTries::Good) | None => false,
-        };
+        let ends = tries(survey.running()).is_some_and(|tries| tries != BootTries::Good && !was_left(tries));
         let leaves = self.leave.is_some() && ends && tries(survey.other()) == Some(BootTries::Good);
         Ok(if leaves { Outcome::Restart } else { Outcome::Done })
     }

@@ -7,7 +7,7 @@ use slipway_updater::agent::Outcome;
 use slipway_updater::host_agent::{self, HostAgent};
 use slipway_updater::machine::State;
 use slipway_updater::restart::{Restarts, Wait};
-use slipway_updater::update::{Costs, Installed, Passed, Then, Updater, look, proceed, recall};
+use slipway_updater::update::{Costs, Installed, Passed, Then, Updater, look, prepare, proceed};
 
 use super::check::{foreseen, megabytes, told};
 use super::run::settle_locks;
@@ -72,8 +72,7 @@ impl Arguments {
         let restarts = Restarts::of_host(&updater.root, &updater.settings, &updater.client, agent.now(), self.now)?;
         let mut check = look(updater, agent)?;
         let mut out = std::io::stdout();
-        recall(agent, &check)?;
-        let release = updater.release(&mut check)?;
+        let release = prepare(updater, agent, &mut check)?;
         let costs = release.as_ref().map(|release| Costs::of(release, agent.disk().booted()));
         if !self.json {
             writeln!(out, "{}", told(&check, costs, None, false)?)?;

@@ -81,9 +81,6 @@ pub struct Failure {
     pub reason: FailureReason,
     /// When that was noticed.
     pub at: UnixSeconds,
-    /// In which boot that was noticed, if boots can be told apart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot: Option<BootId>,
     /// The last lines that the boot in question logged; nothing once other versions have failed since.
     pub log: Vec<String>,
 }

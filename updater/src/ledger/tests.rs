@@ -38,8 +38,7 @@ fn the_longest_ledger_is_one_that_is_read_again() {
         let (root_hash, label) = (RootHash::from_bytes([number; 32]), "w".repeat(30) + "_" + &number.to_string());
         contents.record_trouble(root_hash, &label.parse().unwrap(), &text, UnixSeconds(u64::MAX >> 1));
         let (reason, at) = (FailureReason::Health(text.clone()), UnixSeconds(u64::MAX >> 1));
-        let boot = Some(BootId("0123456789abcdef0123456789abcdef".into()));
-        contents.record_failure(Failure { root_hash, label, reason, at, boot, log: vec![text.clone(); 100] });
+        contents.record_failure(Failure { root_hash, label, reason, at, log: vec![text.clone(); 100] });
     }
     assert_eq!(contents.failures.len(), 32);
     let logs: Vec<usize> = contents.failures.iter().map(|failure| failure.log.len()).collect();

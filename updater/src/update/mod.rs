@@ -25,7 +25,7 @@ pub use self::catalog::{Catalog, CatalogError, TRUST_FOLDER};
 pub use self::choose::{Choice, Considered, Reason, Standing, choose, floor};
 pub use self::costs::{Costs, Tier};
 pub use self::last_check::{LAST_CHECK_PATH, LastCheck};
-pub use self::pass::{PassError, Passed, Then, look, proceed, recall};
+pub use self::pass::{PassError, Passed, Then, look, prepare, proceed};
 pub use self::settings::{FleetLock, MachineFleetLock, MachineSettings, Settings, SettingsError};
 use crate::agent::{Agent, AgentError, Surroundings};
 use crate::disk::device::BlockDevice;

@@ -65,20 +65,20 @@ pub fn look<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     checked
 }
 
-/// Takes out a version that was withdrawn while it waits. That is not for a window to hold up, nor for what is chosen instead: any restart
-/// would start it.
-pub fn recall<D: BlockDevice, S: LedgerStore, W: Surroundings>(
+/// The release that was chosen. Before it is asked for, a version that was withdrawn while it waits is taken out: any restart would start it,
+/// so that isn't held up by windows, nor by what is chosen instead.
+pub fn prepare<D: BlockDevice, S: LedgerStore, W: Surroundings>(
+    updater: &Updater,
     agent: &mut Agent<D, S, W>,
-    check: &Check,
-) -> Result<(), AgentError> {
-    let withdrawn = check.armed().and_then(|offer| offer.withdrawn.as_ref());
-    if let Some(withdrawal) = withdrawn.filter(|_| agent.state() == State::Armed) {
+    check: &mut Check,
+) -> Result<Option<ReleaseDocument>, UpdateError> {
+    if let Some(withdrawal) = check.armed().and_then(|offer| offer.withdrawn.as_ref()) {
         agent.recall(&withdrawal.reason)?;
     }
-    Ok(())
+    updater.release(check)
 }
 
-/// Installs the release that was chosen, if there is one, and lets the host restart into what is installed. Both may have to wait.
+/// Installs the release that [was chosen](prepare), if there is one, and lets the host restart into what is installed. Both may have to wait.
 pub fn proceed<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     updater: &Updater,
     agent: &mut Agent<D, S, W>,
@@ -98,7 +98,6 @@ fn go_on<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     check: &Check,
     release: Option<&ReleaseDocument>,
 ) -> Result<Passed, PassError> {
-    recall(agent, check)?;
     let chosen = check.chosen().map(Urgency::from).unwrap_or_default();
     let mut installed = None;
     let mut urgency = check.armed().map(Urgency::from).unwrap_or_default();

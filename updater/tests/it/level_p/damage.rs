@@ -18,7 +18,7 @@ use super::scenarios::tell_checked;
 use super::world::{LEDGER, MemorySource, Release, agent, factory, install};
 
 /// A host that runs this version, in slot a, and has looked at its disk once.
-pub fn settled(release: &Release) -> RecordedDisk {
+fn settled(release: &Release) -> RecordedDisk {
     let disk = RecordedDisk::new(factory(release));
     agent(&disk, release.hash()).unwrap();
     disk

@@ -1,27 +1,34 @@
 //! Versions that are left, where something else is wrong at the same time, and what becomes of them later.
 
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::Arc;
 
+use slipway_images::verity::RootHash;
 use slipway_updater::agent::{Agent, AgentError, Outcome};
 use slipway_updater::disk::Disk;
 use slipway_updater::ledger::{CopyName, LedgerStore};
 use slipway_updater::machine::{State, Stuck};
 use slipway_updater::release::Refusal;
 
-use super::damage::{settled, updated};
-use super::firmware::{self, esp_of, with_fatfs};
-use super::recorded::{Image, RecordedDisk, RecordedLedger};
+use super::damage::updated;
+use super::firmware;
+use super::passed_over::{armed, damage_head};
+use super::recorded::{RecordedDisk, RecordedLedger};
 use super::world::{LEDGER, Release, Still, agent, install};
+
+/// The disk of a host with version 1, on which version 2 has started so many times.
+fn on_trial(tries: usize) -> (RecordedDisk, [Arc<Release>; 2]) {
+    let (disk, releases) = armed();
+    let mut image = disk.image();
+    for _ in 0..tries {
+        assert_eq!(firmware::boot(&mut image).unwrap().label, releases[1].label);
+    }
+    (RecordedDisk::new(image), releases)
+}
 
 #[test]
 fn s18_an_operator_lets_what_was_left_be_tried_again() {
-    let [v1, v2] = [1, 2].map(Release::new);
-    let disk = settled(&v1);
-    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
-    install(&mut found, &v2).unwrap();
-    let mut image = disk.image();
-    firmware::boot(&mut image).unwrap();
-    let disk = RecordedDisk::new(image);
+    let (disk, [v1, v2]) = on_trial(1);
     let (mut trial, _) = agent(&disk, v2.hash()).unwrap();
     trial.unhealthy("web").unwrap();
     let mut image = disk.image();
@@ -34,10 +41,6 @@ fn s18_an_operator_lets_what_was_left_be_tried_again() {
     assert_eq!(next.state(), State::Idle { fallback: false });
     install(&mut next, &v2).unwrap();
     assert_eq!(firmware::boot(&mut disk.image()).unwrap().label, v2.label);
-}
-
-fn damage_head(image: &mut Image, entry: &str) {
-    with_fatfs(esp_of(image).unwrap(), |folder| folder.open_file(entry)?.write_all(&[0xff; 1024])).unwrap();
 }
 
 /// A ledger on a file system that is full.
@@ -53,19 +56,14 @@ impl LedgerStore for Full {
     }
 }
 
+fn full(disk: &RecordedDisk, booted: RootHash) -> Result<(Agent<RecordedDisk, Full, Still>, Outcome), AgentError> {
+    let store = Full(RecordedLedger::new(disk.clone(), LEDGER));
+    Agent::start(Disk::new(disk.clone(), booted), store, Still(disk.boot()))
+}
+
 #[test]
 fn s14_a_version_that_fills_the_disk_is_left_and_noted_later() {
-    let [v1, v2] = [1, 2].map(Release::new);
-    let disk = settled(&v1);
-    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
-    install(&mut found, &v2).unwrap();
-    let full = |disk: &RecordedDisk, hash| {
-        let store = Full(RecordedLedger::new(disk.clone(), LEDGER));
-        Agent::start(Disk::new(disk.clone(), hash), store, Still(disk.boot()))
-    };
-    let mut image = disk.image();
-    assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label);
-    let disk = RecordedDisk::new(image);
+    let (disk, [v1, v2]) = on_trial(1);
     let (mut trial, _) = full(&disk, v2.hash()).unwrap();
     assert_eq!(trial.unhealthy("disk: no space is left").unwrap(), Outcome::Restart);
     let mut image = disk.image();
@@ -79,37 +77,19 @@ fn s14_a_version_that_fills_the_disk_is_left_and_noted_later() {
 
 #[test]
 fn s14_a_version_that_fills_the_disk_is_left_once_where_nothing_else_can_be_started() {
-    let [v1, v2] = [1, 2].map(Release::new);
-    let disk = settled(&v1);
-    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
-    install(&mut found, &v2).unwrap();
-    let full = |disk: &RecordedDisk| {
-        let store = Full(RecordedLedger::new(disk.clone(), LEDGER));
-        Agent::start(Disk::new(disk.clone(), v2.hash()), store, Still(disk.boot())).unwrap()
-    };
-    let mut image = disk.image();
-    firmware::boot(&mut image).unwrap();
-    let disk = RecordedDisk::new(image);
-    assert_eq!(full(&disk).0.unhealthy("disk: no space is left").unwrap(), Outcome::Restart);
+    let (disk, [_, v2]) = on_trial(1);
+    assert_eq!(full(&disk, v2.hash()).unwrap().0.unhealthy("disk: no space is left").unwrap(), Outcome::Restart);
     let mut image = disk.image();
     damage_head(&mut image, "edge-web_2026.11.1.efi");
     assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label, "there is nothing else");
-    let (mut again, outcome) = full(&RecordedDisk::new(image));
+    let (mut again, outcome) = full(&RecordedDisk::new(image), v2.hash()).unwrap();
     assert_eq!((outcome, again.state()), (Outcome::Done, State::Trial { fallback: false }));
     again.unhealthy("disk: no space is left").unwrap_err();
 }
 
 #[test]
 fn s09_a_cut_before_the_mark_on_the_last_try_but_one_leads_back_all_the_same() {
-    let [v1, v2] = [1, 2].map(Release::new);
-    let disk = settled(&v1);
-    let (mut found, _) = agent(&disk, v1.hash()).unwrap();
-    install(&mut found, &v2).unwrap();
-    let mut image = disk.image();
-    for _ in 0..2 {
-        assert_eq!(firmware::boot(&mut image).unwrap().label, v2.label);
-    }
-    let disk = RecordedDisk::new(image);
+    let (disk, [v1, v2]) = on_trial(2);
     let (mut trial, _) = agent(&disk, v2.hash()).unwrap();
     // The power goes when the reason is written down, and before the mark.
     disk.fail_after(4);

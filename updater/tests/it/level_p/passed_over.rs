@@ -14,7 +14,7 @@ use super::recorded::{Image, RecordedDisk, RecordedLedger};
 use super::world::{LEDGER, MemorySource, Release, Still, agent, factory, install};
 
 /// The disk of a host with version 1, on which version 2 waits, and the names of its boot entries.
-fn armed() -> (RecordedDisk, [Arc<Release>; 2]) {
+pub fn armed() -> (RecordedDisk, [Arc<Release>; 2]) {
     let releases = [1, 2].map(Release::new);
     let disk = RecordedDisk::new(factory(&releases[0]));
     let (mut agent, _) = agent(&disk, releases[0].hash()).unwrap();
@@ -23,7 +23,7 @@ fn armed() -> (RecordedDisk, [Arc<Release>; 2]) {
 }
 
 /// Overwrites the head of an entry's kernel image.
-fn damage_head(image: &mut Image, entry: &str) {
+pub fn damage_head(image: &mut Image, entry: &str) {
     with_fatfs(esp_of(image).unwrap(), |folder| {
         let mut file = folder.open_file(entry)?;
         file.read_exact(&mut [0; 512])?;

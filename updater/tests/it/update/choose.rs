@@ -95,7 +95,6 @@ impl Host {
             label: format!("web_1.{number}"),
             reason: FailureReason::TriesUsedUp,
             at: UnixSeconds(NOW - 100),
-            boot: None,
             log: Vec::new(),
         });
         host

@@ -17,7 +17,7 @@ use slipway_updater::machine::{State, Which};
 use slipway_updater::net::{Client, ClientOptions};
 use slipway_updater::restart::{LockNote, Permit, Restarts, Wait, release_locks};
 use slipway_updater::source::Place;
-use slipway_updater::update::{FleetLock, LastCheck, Passed, Then, Updater, look, proceed};
+use slipway_updater::update::{FleetLock, LastCheck, Passed, Then, Updater, look, prepare, proceed};
 
 use super::fleet_lock::address;
 use super::lock_server::LockServer;
@@ -71,7 +71,7 @@ impl World {
         let restarts =
             Restarts::of_host(&updater.root, &updater.settings, &updater.client, NOW, updater.by_hand).unwrap();
         let mut check = look(updater, &agent).unwrap();
-        let release = updater.release(&mut check).unwrap();
+        let release = prepare(updater, &mut agent, &mut check).unwrap();
         let passed = proceed(updater, &mut agent, &restarts, &check, release.as_ref()).unwrap();
         (agent, passed)
     }
@@ -169,6 +169,20 @@ fn a_version_that_is_withdrawn_while_it_waits_goes_before_there_is_room_for_the_
     assert!(matches!(passed.then, Then::Waits(_)) && passed.installed.is_none());
     assert_eq!(agent.state(), State::Idle { fallback: false });
     assert_eq!(firmware::boot(&mut world.disk.image()).unwrap().root_hash, world.first.hash());
+}
+
+#[test]
+fn a_version_that_is_withdrawn_while_it_waits_goes_though_the_next_cannot_be_had() {
+    let mut world = World::new(&["12:00-13:00"]);
+    world.pass();
+    let third = Release::new(3);
+    world.repository.add(&third);
+    world.repository.change(&world.second, |offer| offer.withdrawn = Some(Withdrawal { reason: "eats data".into() }));
+    let mut agent = world.agent();
+    let mut check = look(&world.updater, &agent).unwrap();
+    fs::remove_dir_all(world.repository.folder.join("targets")).unwrap();
+    prepare(&world.updater, &mut agent, &mut check).unwrap_err();
+    assert_eq!(agent.state(), State::Idle { fallback: false });
 }
 
 #[test]
@@ -270,7 +284,7 @@ fn the_journal_is_told_what_happens_and_a_wait_only_once() {
         let updater = &world.updater;
         let restarts = Restarts::of_host(&updater.root, &updater.settings, &updater.client, NOW, false).unwrap();
         let mut check = look(updater, &agent).unwrap();
-        let release = updater.release(&mut check).unwrap();
+        let release = prepare(updater, &mut agent, &mut check).unwrap();
         proceed(updater, &mut agent, &restarts, &check, release.as_ref()).unwrap();
     };
     pass();
