@@ -28,9 +28,11 @@ pub(super) struct Candidates<'a> {
     between: Vec<Extent>,
     new_between: Vec<Extent>,
     content: OnceLock<Content>,
+    /// What is longer isn't looked into.
+    search_max: u64,
 }
 
-/// What files hold. It takes reading the whole old root, and most updates can do without.
+/// What files hold. It takes reading almost the whole old root, and most updates can do without.
 struct Content {
     by_build_id: HashMap<Vec<u8>, Extent>,
     /// Old files, by number in the image, that a sample of content is in.
@@ -38,7 +40,13 @@ struct Content {
 }
 
 impl<'a> Candidates<'a> {
-    pub fn new(old: &'a Regions, old_image: &'a dyn ReadAt, new: &'a Regions, new_image: &'a dyn ReadAt) -> Self {
+    pub fn new(
+        old: &'a Regions,
+        old_image: &'a dyn ReadAt,
+        new: &'a Regions,
+        new_image: &'a dyn ReadAt,
+        search_max: u64,
+    ) -> Self {
         let files = || old.all().iter().filter_map(|region| Some((region.path.as_ref()?, region)));
         let mut by_pattern: HashMap<_, Vec<_>> = HashMap::new();
         for (path, region) in files() {
@@ -53,6 +61,7 @@ impl<'a> Candidates<'a> {
             between: between(old),
             new_between: between(new),
             content: OnceLock::new(),
+            search_max,
         }
     }
 
@@ -71,7 +80,11 @@ impl<'a> Candidates<'a> {
         if let Some(found) = same_name.or_else(|| nearest_len(alike, region.file_len)) {
             return Ok(Some(found.extent));
         }
-        if region.file_len < SEARCH_MIN { Ok(None) } else { self.by_content(region) }
+        if self.is_searched(region) { self.by_content(region) } else { Ok(None) }
+    }
+
+    fn is_searched(&self, region: &Region) -> bool {
+        region.file_len >= SEARCH_MIN && region.extent.len <= self.search_max
     }
 
     fn by_content(&self, region: &Region) -> Result<Option<Extent>, MakeError> {
@@ -98,7 +111,7 @@ impl<'a> Candidates<'a> {
 
     fn read_old(&self) -> Result<Content, MakeError> {
         let files = self.old.all().par_iter().enumerate();
-        let files = files.filter(|(_, region)| region.path.is_some() && region.file_len >= SEARCH_MIN);
+        let files = files.filter(|(_, region)| region.path.is_some() && self.is_searched(region));
         let read: Vec<_> = files
             .map(|(number, region)| {
                 let bytes = read(self.old_image, "old", region.extent)?;

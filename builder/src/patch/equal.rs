@@ -40,6 +40,24 @@ impl<'a> EqualBlocks<'a> {
         let found = likely.filter(is_at).or_else(|| self.places.get(wanted.first()?).copied().filter(is_at))?;
         Some(Op::Copy { old: found as u64 * BLOCK_SIZE, len: region.len })
     }
+
+    /// Copies each block that is anywhere in the old root, rather where it goes on from the one before; inserts all others.
+    pub fn block_by_block(&self, region: Extent) -> Vec<Op> {
+        let wanted = blocks(region.offset).zip(blocks(region.offset + region.len));
+        let wanted = wanted.and_then(|(start, end)| self.new.leaves().get(start..end)).unwrap_or_default();
+        let mut likely = None;
+        let mut ops = Vec::with_capacity(wanted.len());
+        for hash in wanted {
+            let goes_on = likely.filter(|place: &usize| self.old.get(*place) == Some(hash));
+            let found = goes_on.or_else(|| self.places.get(hash).copied());
+            ops.push(match found {
+                Some(place) => Op::Copy { old: place as u64 * BLOCK_SIZE, len: BLOCK_SIZE },
+                None => Op::Insert { len: BLOCK_SIZE },
+            });
+            likely = found.map(|place| place + 1);
+        }
+        ops
+    }
 }
 
 fn blocks(bytes: u64) -> Option<usize> {

@@ -3,6 +3,7 @@
 //! A root is taken file by file. What the host has already, in a run of equal blocks, is copied. Every other file is compared
 //! with the old one that it most likely came from ([`candidates`]), in several ways, and the way that comes to the
 //! fewest bytes is kept ([`choose`]). What lies outside of files (inodes, names) is compared with the same of the old root.
+//! What is too long to be compared is taken block by block ([`EqualBlocks`]).
 //! The bytes of a patch depend on the two versions alone, on no order of threads.
 
 mod candidates;
@@ -73,16 +74,6 @@ pub enum MakeError {
         /// Why.
         source: io::Error,
     },
-    /// More than 2 GiB to compare at once.
-    #[error("{len} bytes at {offset} of the {which} version are too many to compare")]
-    TooLarge {
-        /// `old` or `new`.
-        which: &'static str,
-        /// Where they start.
-        offset: u64,
-        /// How many.
-        len: u64,
-    },
     /// The bytes that changed can't be sorted or compressed.
     #[error("changed bytes can't be compared: {0}")]
     Compare(String),
@@ -97,9 +88,22 @@ pub enum MakeError {
     Wrong(#[source] PatchError),
 }
 
+/// Longest file that is compared with another, in bytes: places in a longer one have no number in a suffix array.
+const COMPARE_MAX: u64 = i32::MAX as u64;
+
 /// Makes a patch from one root to another, and tries it. Holds the files that changed, and nine times the largest of them
-/// per thread. The patch is written to `out` when it has been found to work.
+/// per thread that is compared. The patch is written to `out` when it has been found to work.
 pub fn root(
+    old: &RootSource,
+    new: &RootSource,
+    out: &mut dyn Write,
+    progress: &dyn Progress,
+) -> Result<PatchSummary, MakeError> {
+    root_within(COMPARE_MAX, old, new, out, progress)
+}
+
+fn root_within(
+    compare_max: u64,
     old: &RootSource,
     new: &RootSource,
     out: &mut dyn Write,
@@ -109,15 +113,19 @@ pub fn root(
     let old_regions = Regions::of(&old.image, old.len()).map_err(|source| MakeError::Root { which: "old", source })?;
     let new_regions = Regions::of(&new.image, new.len()).map_err(|source| MakeError::Root { which: "new", source })?;
     let equal = EqualBlocks::of(old, new)?;
-    let candidates = Candidates::new(&old_regions, &*old.image, &new_regions, &*new.image);
+    let candidates = Candidates::new(&old_regions, &*old.image, &new_regions, &*new.image, compare_max);
     let ops: Vec<Vec<Op>> = new_regions
         .all()
         .par_iter()
         .map(|region| {
             let candidate = candidates.of(region)?;
+            let is_short = |extent: Extent| extent.len <= compare_max;
             let ops = match equal.copy(region.extent, candidate) {
                 Some(op) => vec![op],
-                None => compare(&*old.image, candidate, &*new.image, region.extent)?,
+                None if is_short(region.extent) && candidate.is_none_or(is_short) => {
+                    compare(&*old.image, candidate, &*new.image, region.extent)?
+                }
+                None => equal.block_by_block(region.extent),
             };
             progress.event(Event::Advance(Phase::Patch, region.extent.len));
             Ok(ops)
@@ -162,18 +170,16 @@ fn compare(
     new: &dyn ReadAt,
     region: Extent,
 ) -> Result<Vec<Op>, MakeError> {
-    let fresh = read(new, "new", region)?;
-    match candidate {
-        Some(extent) => choose::best(&read(old, "old", extent)?, extent.offset, &fresh),
-        None => Ok(vec![Op::Insert { len: region.len }]),
-    }
+    let Some(extent) = candidate else { return Ok(vec![Op::Insert { len: region.len }]) };
+    choose::best(&read(old, "old", extent)?, extent.offset, &read(new, "new", region)?)
 }
 
 fn read(source: &dyn ReadAt, which: &'static str, extent: Extent) -> Result<Vec<u8>, MakeError> {
     let Extent { offset, len } = extent;
-    let fits = usize::try_from(len).ok().filter(|_| i32::try_from(len).is_ok());
-    let mut bytes = vec![0; fits.ok_or(MakeError::TooLarge { which, offset, len })?];
-    source.read_exact_at(&mut bytes, offset).map_err(|source| MakeError::Read { which, offset, source })?;
+    let failed = |source| MakeError::Read { which, offset, source };
+    let len = usize::try_from(len).map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
+    let mut bytes = vec![0; len];
+    source.read_exact_at(&mut bytes, offset).map_err(failed)?;
     Ok(bytes)
 }
 

@@ -38,8 +38,12 @@ fn source(files: &[(&str, Vec<u8>)], salt: &[u8]) -> RootSource {
 
 /// The length of a patch. That it works was tried by [`root`] itself.
 fn cost(old: &RootSource, new: &RootSource) -> u64 {
+    cost_within(COMPARE_MAX, old, new)
+}
+
+fn cost_within(compare_max: u64, old: &RootSource, new: &RootSource) -> u64 {
     let mut patch = Vec::new();
-    let summary = root(old, new, &mut patch, &Silent).unwrap();
+    let summary = root_within(compare_max, old, new, &mut patch, &Silent).unwrap();
     assert_eq!(summary.len, patch.len() as u64);
     assert_eq!(summary.digest, Digest::of(&patch));
     summary.len
@@ -92,6 +96,58 @@ fn roots_without_anything_in_common_cost_what_is_new() {
     let new = source(&[("/other", noise(50_000, 2))], SALT);
     let cost = cost(&old, &new);
     assert!((50_000..52_000).contains(&cost), "{cost}");
+}
+
+/// A window of a patch is read at once, and holds no more that is new.
+const SHORT: u64 = 3 << 20;
+
+/// An image of which nobody reads so much at once that it would hold a file that is too long to compare.
+struct Short(Arc<dyn ReadAt>);
+
+impl ReadAt for Short {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        assert!(bytes.len() as u64 <= SHORT, "{} bytes are read at once", bytes.len());
+        self.0.read_exact_at(bytes, offset)
+    }
+}
+
+/// Files of more than 2 GiB, but that the limit is lower here.
+#[test]
+fn files_that_are_too_long_to_compare_are_taken_block_by_block() {
+    let large = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut content = noise(3_500_000, 20);
+        change(&mut content);
+        [before(), vec![("/var-lib/large", content)]].concat()
+    };
+    let source = |files: &[(&str, Vec<u8>)]| {
+        let RootSource { image, tree } = source(files, SALT);
+        RootSource { image: Arc::new(Short(image)), tree }
+    };
+    let old = source(&large(&|_| ()));
+    let cost = |after: &[(&str, Vec<u8>)]| cost_within(SHORT, &old, &source(after));
+    // Changed in two places, and longer.
+    let changed = cost(&large(&|content| {
+        content[700_000] ^= 1;
+        content[2_000_000] ^= 1;
+        content.extend(noise(9000, 21));
+    }));
+    assert!((17_000..27_000).contains(&changed), "{changed}");
+    // Shortened until it could be compared, but for what it came from.
+    let shortened = cost(&large(&|content| content.truncate(500_001)));
+    assert!((700..2000).contains(&shortened), "{shortened}");
+    // Grown until it can't be compared.
+    let mut grown = before();
+    grown[4].1.extend(noise(3_000_000, 23));
+    let grown = cost(&grown);
+    assert!((3_000_000..3_010_000).contains(&grown), "{grown}");
+    // Without anything like it in the old root.
+    let new = cost(&[before(), vec![("/other", noise(3_300_000, 22))]].concat());
+    assert!((3_300_000..3_310_000).contains(&new), "{new}");
+    // Unchanged, while another file is looked for by its content, and found.
+    let mut tool = noise(300_000, 4);
+    tool.splice(1000..1000, noise(100, 9));
+    let unchanged = cost(&[large(&|_| ()), vec![("/usr/libexec/renamed", tool)]].concat());
+    assert!(unchanged < 2000, "{unchanged}");
 }
 
 #[test]
