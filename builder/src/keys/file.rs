@@ -3,9 +3,9 @@
 //! Key files are written by their owner, or by `openssl`. A file of more than [`MAX_LEN`] bytes is not read. One that asks for
 //! absurd scrypt parameters is refused by the library that reads them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519::pkcs8::{KeypairBytes, PublicKeyBytes};
@@ -13,6 +13,7 @@ use pkcs8::der::zeroize::Zeroizing;
 use pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use slipway_trust::key::PublicKey;
 use slipway_trust::tuf::sign::SigningKey;
+use tempfile::{NamedTempFile, PersistError};
 
 use super::{KeysError, MIN_PASSPHRASE};
 
@@ -95,27 +96,29 @@ pub fn read_public(path: &Path) -> Result<PublicKey, KeysError> {
     PublicKey::ed25519_from_pem(&read_text(path)?).ok_or_else(wrong)
 }
 
-/// Writes a file that must not be there yet, durably.
+/// Writes a file that must not be there yet, whole or not at all, durably.
 pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeysError> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|source| KeysError::Io { path: path.to_owned(), what: "written", source })
+    write(path, bytes, mode, |file| file.persist_noclobber(path))
 }
 
 /// Writes a file in place of another, whole or not at all, durably.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    let failed = |source| KeysError::Io { path: path.to_owned(), what: "written", source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    write(path, bytes, 0o644, |file| file.persist(path))
 }
 
-fn permissions() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+fn write(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    persist: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> Result<(), KeysError> {
+    let failed = |source| KeysError::Io { path: path.to_owned(), what: "written", source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder);
+    let mut file = file.map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    persist(file).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 pub(super) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, KeysError> {

@@ -180,12 +180,15 @@ impl KeyFolder {
         let Some(root) = self.roots()?.pop() else { return Ok(()) };
         for role in ONLINE {
             let (next, path) = (self.next_key_path(role), self.key_path(role));
-            let public = file::public_path(&next);
-            if !public.exists() || !role.of(&root).key_ids.contains(&file::read_public(&public)?.id()) {
+            let (public, public_path) = (file::public_path(&next), file::public_path(&path));
+            let is_named =
+                |public: &Path| Ok::<_, KeysError>(role.of(&root).key_ids.contains(&file::read_public(public)?.id()));
+            let is_next = if public.exists() { is_named(&public) } else { Ok(false) };
+            // One that can't be read is in nobody's way while the root names the key that is in place.
+            if !is_next.or_else(|error| if is_named(&public_path).unwrap_or(false) { Ok(false) } else { Err(error) })? {
                 continue;
             }
             // The public half last, since it says whose the private one is.
-            let public_path = file::public_path(&path);
             for (from, to) in [(next, path), (public, public_path)] {
                 match fs::rename(&from, &to) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}

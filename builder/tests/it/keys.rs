@@ -187,6 +187,52 @@ fn a_root_that_is_adopted_halfway_loses_none_of_its_keys() {
     }
 }
 
+/// A disk that was full, or a machine that was switched off, before there was a draft that names the new key.
+#[test]
+fn a_key_that_was_not_written_whole_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("k").join(name);
+    done(folder.path(), "", &["init", "k", "--development"]);
+    let nobody = |path: &Path| Err(KeysError::NobodyToAsk(path.to_owned()));
+    let signing_key = || KeyFolder::at(&path("")).signing_key(TopRole::Timestamp, &nobody);
+    for private in [None, Some("half")] {
+        fs::write(path("timestamp-next.pub.pem"), "").unwrap();
+        if let Some(private) = private {
+            fs::write(path("timestamp-next.pem"), private).unwrap();
+        }
+        assert!(signing_key().is_ok());
+        done(folder.path(), "", &["rotate", "k", "--replace", "timestamp", "--unprotected"]);
+        done(folder.path(), "", &["sign", "k/2.root.draft.json"]);
+        fs::remove_file(path("2.root.draft.json")).unwrap();
+    }
+    // What the root names can't be done without.
+    done(folder.path(), "", &["rotate", "k", "--replace", "timestamp", "--unprotected"]);
+    let next = fs::read(path("timestamp-next.pub.pem")).unwrap();
+    let rest = [fs::read(path("timestamp.pub.pem")).unwrap(), fs::read(path("timestamp.pem")).unwrap()];
+    done(folder.path(), "", &["sign", "k/2.root.draft.json", "--key", "k/root.pem"]);
+    fs::write(path("timestamp-next.pub.pem"), &next[..7]).unwrap();
+    fs::write(path("timestamp.pub.pem"), &rest[0]).unwrap();
+    fs::write(path("timestamp.pem"), &rest[1]).unwrap();
+    let refused = signing_key().unwrap_err();
+    assert!(refused.to_string().contains("timestamp-next.pub.pem is no public"), "{refused}");
+}
+
+#[test]
+fn a_key_file_is_there_whole_or_not_at_all_and_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // Where the disk is full, and where the machine is switched off at the first byte.
+    for signal in ["trap '' XFSZ", "trap - XFSZ"] {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &format!("ulimit -f 0; {signal}; exec \"$0\" keys new alice.pem --unprotected")]);
+        let output = sh.arg(env!("CARGO_BIN_EXE_slipway")).current_dir(folder.path()).output().unwrap();
+        assert!(!output.status.success() && !path("alice.pem").exists() && !path("alice.pub.pem").exists());
+    }
+    fs::write(path("alice.pub.pem"), "mine").unwrap();
+    refused(folder.path(), "alice's own phrase", &["new", "alice.pem"], "alice.pub.pem could not be written");
+    assert_eq!(fs::read_to_string(path("alice.pub.pem")).unwrap(), "mine");
+}
+
 #[test]
 fn a_root_counts_for_days_that_make_sense() {
     let folder = tempfile::tempdir().unwrap();
