@@ -13,7 +13,7 @@ use slipway_trust::tuf::sign::{TopRole, UnsignedRole};
 use slipway_trust::tuf::{ClientLimits, Clock, RoleName, VerifiedRoot};
 
 use super::repository::{LockedRepository, Repository};
-use super::state::{Published, metadata_name, target_file_name};
+use super::state::{Published, metadata_name, metadata_version, target_file_name};
 use super::{ReleaseError, Terms};
 use crate::keys::{KeyFolder, KeysError, Passphrase};
 
@@ -121,7 +121,7 @@ impl<'a> Publisher<'a> {
 
     /// That nothing would be signed that somebody else may have published.
     pub(super) fn check_keys(&self) -> Result<(), ReleaseError> {
-        if self.published.old_content_keys && !self.accepts_replaced_keys {
+        if self.published.content_is_replaced() && !self.accepts_replaced_keys {
             return Err(ReleaseError::OldKeys(self.roots.newest().header.version));
         }
         Ok(())
@@ -140,11 +140,11 @@ impl<'a> Publisher<'a> {
         let (targets, documents) = next_targets(&published, changes)?;
         let (root, now) = (roots.newest(), published.metadata.as_ref());
 
-        let version = next_version(&repository, now.map(|now| now.targets.header.version), "targets")?;
+        let version = next_version(&repository, &published, &RoleName::targets())?;
         let targets = Targets { header: header(version, &terms, terms.targets_days), ..targets };
         let targets = UnsignedRole::new(targets).sign(&for_targets).finish(root)?;
 
-        let version = next_version(&repository, now.map(|now| now.snapshot.header.version), "snapshot")?;
+        let version = next_version(&repository, &published, &RoleName::snapshot())?;
         let mut meta = now.map(|now| now.snapshot.meta.clone()).unwrap_or_default();
         meta.insert(RoleName::targets(), MetaFile::of(targets.header.version, targets.bytes()));
         let extra = now.map(|now| now.snapshot.extra.clone()).unwrap_or_default();
@@ -241,24 +241,20 @@ fn header(version: MetadataVersion, terms: &Terms, days: u64) -> Header {
 }
 
 fn next_timestamp_version(published: &Published) -> Result<MetadataVersion, ReleaseError> {
-    let Some(now) = &published.metadata else { return Ok(MetadataVersion::FIRST) };
-    let version = now.timestamp.header.version;
-    version.next().ok_or(ReleaseError::LastVersion(version))
+    after(published.version(&RoleName::timestamp()))
 }
 
 /// The version after all that have a file.
 fn next_version(
     repository: &LockedRepository,
-    now: Option<MetadataVersion>,
-    role: &str,
+    published: &Published,
+    role: &RoleName,
 ) -> Result<MetadataVersion, ReleaseError> {
-    let number = |name: &String| {
-        let (version, rest) = name.split_once('.')?;
-        (rest.strip_suffix(".json")? == role).then(|| MetadataVersion::new(version.parse().ok()?))?
-    };
     let names = repository.names("metadata")?;
-    match names.iter().filter_map(number).chain(now).max() {
-        None => Ok(MetadataVersion::FIRST),
-        Some(last) => last.next().ok_or(ReleaseError::LastVersion(last)),
-    }
+    let numbers = names.iter().filter_map(|name| metadata_version(name, role));
+    after(numbers.chain(published.version(role)).max())
+}
+
+fn after(last: Option<MetadataVersion>) -> Result<MetadataVersion, ReleaseError> {
+    last.map_or(Ok(MetadataVersion::FIRST), |last| last.next().ok_or(ReleaseError::LastVersion(last)))
 }

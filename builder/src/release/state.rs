@@ -4,7 +4,7 @@
 //! obstacle. Metadata that was signed with keys which a newer root replaced is read by the root before: it is about to be
 //! signed again, and the person who replaced the keys is told to look at it first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_images::names::ImageId;
 use slipway_images::release::{ChannelDocument, ChannelName, DOCUMENT_MAX, ReleaseDocument, TargetName};
@@ -16,6 +16,10 @@ use slipway_trust::tuf::{
 
 use super::{ReleaseError, Repository};
 
+/// No publisher gets so far: a version from here on that no key that counts has signed was made up by whoever had one that was
+/// replaced, so that no other could follow.
+const ABSURD: u64 = 1 << 62;
+
 /// What a repository says.
 #[derive(Clone, Debug)]
 pub struct Published {
@@ -25,10 +29,9 @@ pub struct Published {
     pub channels: BTreeMap<(ImageId, ChannelName), ChannelDocument>,
     /// The releases' documents, by the names of their targets.
     pub releases: BTreeMap<TargetName, ReleaseDocument>,
-    /// Whether some of it was signed with keys that the newest root has replaced.
-    pub old_keys: bool,
-    /// Whether that is so of targets or snapshot, which a new timestamp doesn't mend.
-    pub old_content_keys: bool,
+    /// The roles whose metadata was signed with keys that the newest root has replaced. Hosts drop it when that root arrives,
+    /// so its time and version bind nobody.
+    pub replaced: BTreeSet<RoleName>,
 }
 
 /// Metadata that belongs together.
@@ -45,30 +48,25 @@ pub struct PublishedMetadata {
 impl Published {
     /// Reads what `repository` says, by the chain of `roots`, the newest last.
     pub fn read(repository: &Repository, roots: &[VerifiedRoot]) -> Result<Self, ReleaseError> {
-        let mut published = Self {
-            metadata: None,
-            channels: BTreeMap::new(),
-            releases: BTreeMap::new(),
-            old_keys: false,
-            old_content_keys: false,
-        };
+        let mut published =
+            Self { metadata: None, channels: BTreeMap::new(), releases: BTreeMap::new(), replaced: BTreeSet::new() };
         let limits = ClientLimits::default();
         let Some(bytes) = repository.read("metadata/timestamp.json", limits.timestamp)? else {
             return Ok(published);
         };
-        let (mut old_keys, mut old_timestamp_key) = (false, false);
-        let timestamp = by_any(roots, &RoleName::timestamp(), &mut old_timestamp_key, |root| {
+        let replaced = &mut published.replaced;
+        let timestamp = by_any(roots, &RoleName::timestamp(), replaced, |root| {
             root.next_timestamp(&bytes, None)?.ok_or(MetadataError::NotInSnapshot)
         })?;
         let name = metadata_name(timestamp.snapshot.version, &RoleName::snapshot());
         let bytes = required(repository, &name, limits.snapshot)?;
         let snapshot =
-            by_any(roots, &RoleName::snapshot(), &mut old_keys, |root| root.next_snapshot(&timestamp, &bytes, None))?;
+            by_any(roots, &RoleName::snapshot(), replaced, |root| root.next_snapshot(&timestamp, &bytes, None))?;
         let version = snapshot.meta.get(&RoleName::targets()).map(|listed| listed.version);
         let version = version.ok_or(MetadataError::NotInSnapshot);
         let version = version.map_err(|source| ReleaseError::Metadata { role: RoleName::targets(), source })?;
         let bytes = required(repository, &metadata_name(version, &RoleName::targets()), limits.targets)?;
-        let targets = by_any(roots, &RoleName::targets(), &mut old_keys, |root| root.next_targets(&snapshot, &bytes))?;
+        let targets = by_any(roots, &RoleName::targets(), replaced, |root| root.next_targets(&snapshot, &bytes))?;
         for (path, file) in &targets.targets {
             // Whatever else is published by the same keys is kept, and none of ours.
             let Some(name) = TargetName::of_path(path) else { continue };
@@ -89,8 +87,6 @@ impl Published {
             }
         }
         published.metadata = Some(PublishedMetadata { timestamp, snapshot, targets });
-        published.old_keys = old_keys || old_timestamp_key;
-        published.old_content_keys = old_keys;
         Ok(published)
     }
 
@@ -106,10 +102,32 @@ impl Published {
         expiries.into_iter().min_by_key(|(_, expires)| *expires)
     }
 
-    /// When it was last signed, as far as it says.
+    /// When it was last signed, as far as it says, with keys that count.
     pub fn issued(&self) -> Option<UnixTime> {
         let PublishedMetadata { timestamp, snapshot, targets } = self.metadata.as_ref()?;
-        [timestamp.header.issued, snapshot.header.issued, targets.header.issued].into_iter().flatten().max()
+        let issued = [
+            (RoleName::timestamp(), timestamp.header.issued),
+            (RoleName::snapshot(), snapshot.header.issued),
+            (RoleName::targets(), targets.header.issued),
+        ];
+        issued.into_iter().filter(|(role, _)| !self.replaced.contains(role)).filter_map(|(_, issued)| issued).max()
+    }
+
+    /// The version of a role that the next one follows.
+    pub fn version(&self, role: &RoleName) -> Option<MetadataVersion> {
+        let PublishedMetadata { timestamp, snapshot, targets } = self.metadata.as_ref()?;
+        let versions = [
+            (RoleName::timestamp(), timestamp.header.version),
+            (RoleName::snapshot(), snapshot.header.version),
+            (RoleName::targets(), targets.header.version),
+        ];
+        let version = versions.into_iter().find(|(other, _)| other == role)?.1;
+        Some(version).filter(|version| version.number() < ABSURD || !self.replaced.contains(role))
+    }
+
+    /// Whether targets or snapshot was signed with keys that were replaced, which a new timestamp doesn't mend.
+    pub fn content_is_replaced(&self) -> bool {
+        [RoleName::snapshot(), RoleName::targets()].iter().any(|role| self.replaced.contains(role))
     }
 }
 
@@ -128,6 +146,13 @@ impl PublishedMetadata {
 /// The name of a role's file of a version.
 pub fn metadata_name(version: MetadataVersion, role: &RoleName) -> String {
     format!("metadata/{version}.{}", role.file_name())
+}
+
+/// The version of a role's file of that name in `metadata`, without the folder. `None` for one that was made up.
+pub fn metadata_version(name: &str, role: &RoleName) -> Option<MetadataVersion> {
+    let (version, rest) = name.split_once('.')?;
+    let number = version.parse().ok().filter(|number| rest == role.file_name() && *number < ABSURD)?;
+    MetadataVersion::new(number)
 }
 
 /// The name of a target's file.
@@ -157,14 +182,16 @@ fn required(repository: &Repository, name: &str, limit: u64) -> Result<Vec<u8>, 
 fn by_any<T>(
     roots: &[VerifiedRoot],
     role: &RoleName,
-    old_keys: &mut bool,
+    replaced: &mut BTreeSet<RoleName>,
     verify: impl Fn(&VerifiedRoot) -> Result<T, MetadataError>,
 ) -> Result<T, ReleaseError> {
     let mut newest = None;
     for root in roots.iter().rev() {
         match verify(root) {
             Ok(found) => {
-                *old_keys |= newest.is_some();
+                if newest.is_some() {
+                    replaced.insert(role.clone());
+                }
                 return Ok(found);
             }
             Err(error) => newest = newest.or(Some(error)),

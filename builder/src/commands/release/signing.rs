@@ -68,7 +68,7 @@ impl Signing {
             if let Some(warning) = Expiry::of(publisher.roots().newest().header.expires, terms.now).warning() {
                 context.note(&warning);
             }
-            if publisher.published().old_keys {
+            if !publisher.published().replaced.is_empty() {
                 context.note("what is published was signed with keys that a newer root has replaced");
             }
             publish(publisher)

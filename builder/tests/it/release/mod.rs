@@ -285,12 +285,12 @@ fn replaced_keys_end_with_everything_signed_again() {
     assert_eq!(host.newest(&site.path("repo")), "1");
     site.rotate(&[TopRole::Targets, TopRole::Timestamp]);
     let again = site.publish(NOW.after(40), |publisher| {
-        assert!(publisher.published().old_keys);
+        assert!(!publisher.published().replaced.is_empty());
         publisher.accept_replaced_keys().publish(&Changes::default())
     });
     let written = again.unwrap();
     assert_eq!(written[written.len() - 2], "metadata/2.root.json");
-    assert!(!site.publish(NOW.after(50), |publisher| Ok(publisher.published().old_keys)).unwrap());
+    assert!(site.publish(NOW.after(50), |publisher| Ok(publisher.published().replaced.is_empty())).unwrap());
     // A host that was off meanwhile, and one that starts from the new root.
     assert_eq!(host.newest(&site.path("repo")), "1");
     assert_eq!(Host::new(&fs::read(site.path("keys/2.root.json")).unwrap()).newest(&site.path("repo")), "1");

@@ -1,13 +1,17 @@
 //! What is signed once more, and what isn't.
 
+use std::fs;
+
+use slipway_builder::keys;
 use slipway_builder::progress::Silent;
 use slipway_builder::release::{
-    Changes, Publisher, ReleaseError, RolloutChange, add, change_rollout, forget, withdraw,
+    Changes, Published, Publisher, ReleaseError, RolloutChange, Roots, add, change_rollout, forget, withdraw,
 };
 use slipway_trust::tuf::RoleName;
-use slipway_trust::tuf::sign::TopRole;
+use slipway_trust::tuf::schema::{Header, MetaFile, MetadataVersion};
+use slipway_trust::tuf::sign::{SigningKey, TopRole, UnsignedRole};
 
-use super::site::{DAY, Host, NOW, Site, files};
+use super::site::{DAY, Host, NOW, Site, files, nobody};
 
 #[test]
 fn a_timestamp_alone_is_not_signed_for_what_has_expired() {
@@ -72,4 +76,54 @@ fn what_replaced_keys_have_signed_is_looked_at_before_it_is_signed_again() {
     site.done(&[&all[..], &["--accept-replaced-keys"]].concat());
     assert!(site.path("repo/metadata/2.root.json").exists());
     site.try_add(3, "stable", NOW.after(600)).unwrap();
+}
+
+/// In the repository and on hosts: signed in the year 2099, with versions that nothing can follow.
+#[test]
+fn what_a_thief_made_of_time_and_versions_ends_with_his_keys() {
+    let far = NOW.after(73 * 365 * DAY);
+    let header = |number| Header::new(MetadataVersion::new(number).unwrap(), far, far.after(DAY));
+    for (roles, last) in [
+        (&[TopRole::Timestamp][..], u64::MAX),
+        (&[TopRole::Timestamp], 5),
+        (&[TopRole::Timestamp, TopRole::Snapshot], u64::MAX),
+        (&[TopRole::Timestamp, TopRole::Snapshot], u64::MAX - 1),
+    ] {
+        let site = Site::new();
+        site.add(1);
+        let key = |role| -> SigningKey { keys::read(&site.keys().key_path(role), &nobody).unwrap() };
+        let roots = Roots::of_repository(&site.repo()).unwrap();
+        let now = Published::read(&site.repo(), roots.all()).unwrap().metadata.unwrap();
+        let mut timestamp = (*now.timestamp).clone();
+        if roles.contains(&TopRole::Snapshot) {
+            let mut snapshot = (*now.snapshot).clone();
+            snapshot.header = header(last);
+            let snapshot = UnsignedRole::new(snapshot).sign(&key(TopRole::Snapshot)).finish(roots.newest()).unwrap();
+            fs::write(site.path(&format!("repo/metadata/{last}.snapshot.json")), snapshot.bytes()).unwrap();
+            timestamp.snapshot = MetaFile::of(snapshot.header.version, snapshot.bytes());
+        }
+        timestamp.header = header(last);
+        let timestamp = UnsignedRole::new(timestamp).sign(&key(TopRole::Timestamp)).finish(roots.newest()).unwrap();
+        fs::write(site.path("repo/metadata/timestamp.json"), timestamp.bytes()).unwrap();
+        let [deceived, other] = [(); 2].map(|()| Host::new(&site.root()));
+        assert!(deceived.channel(&site.path("repo"), NOW.after(10)).is_err(), "all else has expired by then");
+
+        assert!(matches!(site.refresh(NOW.after(20)), Err(ReleaseError::Time { .. })), "as long as the keys count");
+        site.rotate(roles);
+        if roles.contains(&TopRole::Snapshot) {
+            let accept = |publisher: Publisher<'_>| publisher.accept_replaced_keys().publish(&Changes::default());
+            site.publish(NOW.after(20), accept).unwrap();
+        } else {
+            site.refresh(NOW.after(20)).unwrap();
+        }
+        assert_eq!(other.newest(&site.path("repo")), "1", "{roles:?} {last}");
+        // With the root it drops what the thief has signed, and no later than when it looks again, what time it is by that.
+        let _ = deceived.channel(&site.path("repo"), NOW.after(100));
+        assert_eq!(deceived.newest(&site.path("repo")), "1", "{roles:?} {last}");
+        for version in 2..=4 {
+            site.try_add(version, "stable", NOW.after(20 + version)).unwrap();
+        }
+        assert_eq!(deceived.newest(&site.path("repo")), "4");
+        site.is_whole(4);
+    }
 }
