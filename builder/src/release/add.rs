@@ -12,7 +12,7 @@ use slipway_images::release::{
 use slipway_images::version::Version;
 
 use super::ReleaseError;
-use super::change::checked;
+use super::change::{checked, keep_ways_out};
 use super::edition::{Changes, Publisher};
 use super::pack::pack;
 use super::patches::{Base, make};
@@ -80,7 +80,7 @@ pub fn add(mut publisher: Publisher<'_>, addition: &Addition, progress: &dyn Pro
     }
     let created = Moment::from_seconds(publisher.terms.now.as_secs());
     // Before anything is made, since it may be refused.
-    let channel_document = with_offer(channel.clone(), &build, addition, progress)?;
+    let channel_document = with_offer(channel.clone(), &build, addition, created, progress)?;
     let document = match publisher.published.release(&TargetName::of_release(&label)) {
         Some(document) if is_same(document, &build) => document.clone(),
         Some(_) => return Err(ReleaseError::Reused(label)),
@@ -149,6 +149,7 @@ fn with_offer(
     mut channel: ChannelContents,
     build: &Build,
     addition: &Addition,
+    now: Moment,
     progress: &dyn Progress,
 ) -> Result<ChannelDocument, ReleaseError> {
     let label = &build.manifest.label;
@@ -173,6 +174,7 @@ fn with_offer(
         withdrawn: None,
     });
     channel.offers.sort_by(|one, other| one.version.cmp(&other.version));
+    keep_ways_out(&mut channel, now);
     checked(channel)
 }
 

@@ -49,6 +49,7 @@ pub fn change_rollout(
         return Err(ReleaseError::TakenBack { channel: first.channel.clone(), label: label.clone() });
     }
     channels.retain(|channel| !taken_back(channel));
+    let now = Moment::from_seconds(publisher.terms.now.as_secs());
     let names = channels.iter().map(|channel| channel.channel.clone()).collect();
     let changed = channels.into_iter().map(|mut channel| {
         for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
@@ -60,6 +61,7 @@ pub fn change_rollout(
             rollout.immediate = immediate.unwrap_or(rollout.immediate);
             offer.min_from = min_from.or(offer.min_from.take());
         }
+        keep_ways_out(&mut channel, now);
         checked(channel)
     });
     let channels = changed.collect::<Result<_, _>>()?;
@@ -76,30 +78,57 @@ pub fn withdraw(
     reason: &str,
     keep_floor: bool,
 ) -> Result<Withdrawn, ReleaseError> {
-    let now = Moment::from_seconds(publisher.terms.now.as_secs());
-    // What a host with the version takes: whoever has to leave one doesn't wait for a stage.
-    let is_way_out = |offer: &&Offer| {
-        offer.withdrawn.is_none()
-            && !offer.rollout.paused
-            && offer.rollout.start <= now
-            && offer.min_from.as_ref().is_none_or(|from| from <= label.version())
-    };
+    let (now, version) = (Moment::from_seconds(publisher.terms.now.as_secs()), label.version());
     let mut withdrawn = Withdrawn { channels: Vec::new(), instead: Vec::new() };
     let mut channels = Vec::new();
     for mut channel in offering(&publisher.published, label, channel)? {
-        for offer in channel.offers.iter_mut().filter(|offer| offer.version == *label.version()) {
+        for offer in channel.offers.iter_mut().filter(|offer| offer.version == *version) {
             offer.withdrawn = Some(Withdrawal { reason: reason.to_owned() });
         }
-        let best = channel.offers.iter().rev().find(is_way_out).map(|offer| offer.version.clone());
-        if let Some(best) = best.as_ref().filter(|best| *best < label.version() && !keep_floor) {
-            channel.floor = Some(channel.floor.map_or_else(|| best.clone(), |floor| floor.min(best.clone())));
+        if !keep_floor {
+            // An older one that has to wait is the way out one day, and so it is once a newer one is paused or taken back.
+            let older = || left(&channel, version).filter(|offer| offer.version < *version);
+            let back = older().find(|offer| has_begun(offer, now)).or_else(|| older().next());
+            let back = back.map(|offer| offer.version.clone());
+            lower_floor(&mut channel, back);
         }
+        keep_ways_out(&mut channel, now);
         withdrawn.channels.push(channel.channel.clone());
-        withdrawn.instead.push(best);
+        withdrawn.instead.push(way_out(&channel, version, now));
         channels.push(checked(channel)?);
     }
     publisher.publish(&Changes { channels, ..Changes::default() })?;
     Ok(withdrawn)
+}
+
+/// Lowers the floor with the ways out of versions that were taken back: they change with each other version's rollout. Only where
+/// hosts with these may go below them already: who withdrew one may have wanted it otherwise.
+pub(super) fn keep_ways_out(channel: &mut ChannelContents, now: Moment) {
+    let is_left = |offer: &&Offer| {
+        offer.withdrawn.is_some() && channel.floor.as_ref().is_some_and(|floor| *floor < offer.version)
+    };
+    let ways_out = channel.offers.iter().filter(is_left).filter_map(|offer| way_out(channel, &offer.version, now));
+    let lowest = ways_out.min();
+    lower_floor(channel, lowest);
+}
+
+fn lower_floor(channel: &mut ChannelContents, to: Option<Version>) {
+    channel.floor = channel.floor.take().into_iter().chain(to).min();
+}
+
+/// What hosts with a version take that was taken back: who has to leave one doesn't wait for a stage.
+fn way_out(channel: &ChannelContents, from: &Version, now: Moment) -> Option<Version> {
+    left(channel, from).find(|offer| has_begun(offer, now)).map(|offer| offer.version.clone())
+}
+
+fn has_begun(offer: &Offer, now: Moment) -> bool {
+    !offer.rollout.paused && offer.rollout.start <= now
+}
+
+/// What is left for hosts with a version, the newest first.
+fn left<'a>(channel: &'a ChannelContents, from: &'a Version) -> impl Iterator<Item = &'a Offer> {
+    let takes = |offer: &&Offer| offer.min_from.as_ref().is_none_or(|least| least <= from);
+    channel.offers.iter().rev().filter(|offer| offer.withdrawn.is_none()).filter(takes)
 }
 
 fn offering(

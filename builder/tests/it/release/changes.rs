@@ -74,3 +74,59 @@ fn versions_that_begin_later_push_none_out_that_hosts_may_take() {
     site.is_whole(2);
     assert_eq!(site.publish(NOW.after(1000), |publisher| forget(publisher, 1)).unwrap(), ["web_2"]);
 }
+
+/// Hosts with a version that was taken back, and with a floor of their own: it was good there.
+#[test]
+fn hosts_are_let_back_to_whatever_becomes_the_way_out() {
+    let roll_out = |site: &Site, label: &str, paused, second| {
+        let change = RolloutChange { paused: Some(paused), ..RolloutChange::default() };
+        let label = label.parse().unwrap();
+        site.publish(NOW.after(second), |publisher| change_rollout(publisher, &label, None, &change)).unwrap();
+    };
+    let floor = |site: &Site| {
+        let channel = Host::new(&site.root()).channel(&site.path("repo"), NOW.after(100)).unwrap();
+        channel.floor.as_ref().map(ToString::to_string)
+    };
+    let three = || {
+        let site = Site::new();
+        (1..=3).for_each(|version| drop(site.add(version)));
+        site
+    };
+    // Paused until after the withdrawal.
+    let site = three();
+    roll_out(&site, "web_1", true, 10);
+    roll_out(&site, "web_2", true, 11);
+    assert_eq!(take_back(&site, "web_3", 12).unwrap().instead, [None]);
+    roll_out(&site, "web_1", false, 13);
+    assert_eq!(floor(&site).as_deref(), Some("1"));
+
+    // Paused after it.
+    let site = three();
+    take_back(&site, "web_3", 10).unwrap();
+    assert_eq!(floor(&site).as_deref(), Some("2"));
+    roll_out(&site, "web_2", true, 11);
+    assert_eq!(floor(&site).as_deref(), Some("1"));
+
+    // A newer one was the way out, until it was paused.
+    let site = three();
+    assert_eq!(take_back(&site, "web_2", 10).unwrap().instead, [Some("3".parse().unwrap())]);
+    roll_out(&site, "web_3", true, 11);
+    assert_eq!(floor(&site).as_deref(), Some("1"));
+
+    // Published afterwards.
+    let site = three();
+    roll_out(&site, "web_1", true, 10);
+    take_back(&site, "web_3", 11).unwrap();
+    roll_out(&site, "web_2", true, 12);
+    assert_eq!(floor(&site).as_deref(), Some("2"));
+    site.try_add(0, "stable", NOW.after(13)).unwrap();
+    assert_eq!(floor(&site).as_deref(), Some("0"));
+
+    // The floor that was to be kept.
+    let site = three();
+    let label = "web_3".parse().unwrap();
+    site.publish(NOW.after(10), |publisher| withdraw(publisher, &label, None, "no network", true)).unwrap();
+    roll_out(&site, "web_2", true, 11);
+    roll_out(&site, "web_2", false, 12);
+    assert_eq!(floor(&site), None);
+}
