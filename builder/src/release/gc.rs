@@ -12,7 +12,7 @@ use super::ReleaseError;
 use super::change::checked;
 use super::edition::{Changes, Publisher};
 use super::repository::LockedRepository;
-use super::state::{Published, PublishedMetadata, metadata_name, target_file_name};
+use super::state::{Published, PublishedMetadata, metadata_name, metadata_version, target_file_name};
 
 /// What was freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -91,8 +91,11 @@ pub fn gc(repository: &mut LockedRepository, published: &Published) -> Result<Fr
     let mut doomed = Vec::new();
     for name in repository.names("metadata")? {
         let versioned = name.split_once('.').is_some_and(|(version, _)| version.parse::<u64>().is_ok());
+        // Numbers that have a file aren't used again: without theirs, the next publication would use these.
+        let is_newer = |role: &RoleName| metadata_version(&name, role) > published.version(role);
+        let stays = [RoleName::snapshot(), RoleName::targets()].iter().any(is_newer);
         // The chain of roots stays for ever: a host that was off follows it from any of them.
-        if versioned && !name.ends_with(".root.json") {
+        if versioned && !stays && !name.ends_with(".root.json") {
             doomed.push(format!("metadata/{name}"));
         }
     }

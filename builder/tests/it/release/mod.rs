@@ -11,8 +11,8 @@ use std::fs;
 
 use slipway_builder::progress::Silent;
 use slipway_builder::release::{
-    Changes, Published, Publisher, ReleaseError, Repository, RolloutChange, Roots, add, change_rollout, export_folder,
-    export_tar, forget, gc, verify, withdraw,
+    Changes, Freed, Published, Publisher, ReleaseError, Repository, RolloutChange, Roots, add, change_rollout,
+    export_folder, export_tar, forget, gc, verify, withdraw,
 };
 use slipway_images::release::{Percent, Stage};
 use slipway_trust::tuf::TufError;
@@ -213,18 +213,40 @@ fn a_rollout_is_changed_without_touching_the_release() {
     assert!(new.iter().all(|name| !name.starts_with("parts/") && !name.contains(".release.")), "{new:?}");
 }
 
+fn collect(site: &Site) -> Freed {
+    let mut repository = site.repo().lock(|| ()).unwrap();
+    let roots = Roots::of_repository(&repository).unwrap();
+    let published = Published::read(&repository, roots.all()).unwrap();
+    gc(&mut repository, &published).unwrap()
+}
+
+/// A cache may hold what a publication that was cut off had under these numbers.
+#[test]
+fn numbers_of_metadata_are_used_once_whatever_is_collected() {
+    let site = Site::new();
+    site.add(1);
+    for name in ["9.targets.json", "7.snapshot.json"] {
+        fs::write(site.path("repo/metadata").join(name), "cut off").unwrap();
+    }
+    assert_eq!(collect(&site).files, 0);
+    let written = site.add(2).files;
+    for name in ["metadata/10.targets.json", "metadata/8.snapshot.json"] {
+        assert!(written.iter().any(|written| written == name), "{written:?}");
+    }
+    // They go with those before what counts.
+    collect(&site);
+    let left = fs::read_dir(site.path("repo/metadata")).unwrap().count();
+    assert_eq!(left, 4, "a root, targets, snapshot, timestamp");
+    site.is_whole(2);
+}
+
 #[test]
 fn what_is_still_needed_is_never_removed() {
     let site = Site::new();
     for version in 1..=4 {
         site.add(version);
     }
-    let collect = || {
-        let mut repository = site.repo().lock(|| ()).unwrap();
-        let roots = Roots::of_repository(&repository).unwrap();
-        let published = Published::read(&repository, roots.all()).unwrap();
-        gc(&mut repository, &published).unwrap()
-    };
+    let collect = || collect(&site);
     // Old metadata and documents that were replaced.
     assert!(collect().files > 6);
     site.is_whole(4);
