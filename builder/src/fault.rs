@@ -176,6 +176,7 @@ impl From<&ReleaseError> for Fault {
             | ReleaseError::Frames(_)
             | ReleaseError::WrongPatch { .. } => Self::Untrusted,
             ReleaseError::Taken(_)
+            | ReleaseError::Newer(_)
             | ReleaseError::Draft { .. }
             | ReleaseError::OtherImage { .. }
             | ReleaseError::Reused(_)

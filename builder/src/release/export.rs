@@ -9,7 +9,7 @@ use serde::Serialize;
 use slipway_images::digest::DigestWriter;
 use slipway_images::release::{Part, ReleaseDocument, part_path};
 use slipway_trust::time::UnixTime;
-use slipway_trust::tuf::{RoleName, VerifiedRoot};
+use slipway_trust::tuf::{ClientLimits, RoleName, VerifiedRoot};
 
 use super::ReleaseError;
 use super::gc::needed_files;
@@ -29,7 +29,8 @@ pub struct Exported {
 }
 
 /// Copies what is published into a folder, which is a repository like the one that it came from; what it has already isn't
-/// copied again. Parts are checked on the way. The timestamp comes last: cut off, the folder holds what it held before.
+/// copied again. Parts are checked on the way. The timestamp comes last: cut off, the folder holds what it held before. A folder that
+/// holds something newer is refused: hosts that saw that would take nothing from it any more.
 pub fn export_folder(
     repository: &Repository,
     published: &Published,
@@ -38,6 +39,7 @@ pub fn export_folder(
     progress: &dyn Progress,
 ) -> Result<Exported, ReleaseError> {
     let Plan { parts, files, timestamp } = Plan::of(repository, published, roots)?;
+    check_not_newer(to, published, roots)?;
     let total = parts.values().map(|part| part.size).sum();
     progress.event(Event::Start(Phase::Export, Some(total)));
     let mut exported = Exported { files: 1 + (parts.len() + files.len()) as u64, bytes: total, copied: 0 };
@@ -65,6 +67,21 @@ pub fn export_folder(
     exported.bytes += timestamp.len() as u64;
     progress.event(Event::Done(Phase::Export, &format!("{} files", exported.files)));
     Ok(exported)
+}
+
+/// Whatever counts no longer by our newest root is older than what counts by it, unless there is a root that we don't have.
+fn check_not_newer(to: &Repository, published: &Published, roots: &[VerifiedRoot]) -> Result<(), ReleaseError> {
+    let (Some(root), Some(metadata)) = (roots.last(), &published.metadata) else { return Ok(()) };
+    let limits = ClientLimits::default();
+    let next_root = root.header.version.next().map(|version| metadata_name(version, &RoleName::root()));
+    let has_next_root = next_root.is_some_and(|name| to.file(&name).exists());
+    let there = to.read("metadata/timestamp.json", limits.timestamp)?;
+    let there = there.and_then(|bytes| root.next_timestamp(&bytes, None).ok().flatten());
+    let ours = metadata.timestamp.header.version;
+    if has_next_root || there.is_some_and(|there| there.header.version > ours) {
+        return Err(ReleaseError::Newer(to.path().to_owned()));
+    }
+    Ok(())
 }
 
 /// Writes what is published as a tar archive. The same content makes the same bytes.

@@ -98,6 +98,12 @@ pub enum ReleaseError {
     /// A file that is written once only is there with other content.
     #[error("{} is there already and says something else; nothing published is ever overwritten", .0.display())]
     Taken(PathBuf),
+    /// An export would take a folder back.
+    #[error(
+        "{} holds something newer than this repository: hosts that saw it would refuse what is older; export to another folder",
+        .0.display()
+    )]
+    Newer(PathBuf),
     /// Metadata isn't believed.
     #[error("the {role} metadata of the repository is refused")]
     Metadata {

@@ -12,7 +12,7 @@ use crate::exit_codes::{ExitCode, OrFault as _};
 
 /// Copies what is published into another folder, such as a USB stick's, or a tar archive. Either is a repository of its own.
 ///
-/// A folder that holds an older state gets what is new. Cut off, it holds what it held before.
+/// A folder that holds an older state gets what is new; one that holds a newer state is refused. Cut off, it holds what it held before.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The repository
@@ -40,12 +40,18 @@ impl Args {
 
     fn export(&self, context: &Context, progress: &dyn Progress) -> Result<Exported, ReleaseError> {
         let repository = Repository::at(&self.repo);
-        let roots = Roots::of_repository(&repository)?;
-        let published = Published::read(&repository, roots.all())?;
+        let read = || {
+            let roots = Roots::of_repository(&repository)?;
+            Ok::<_, ReleaseError>((Published::read(&repository, roots.all())?, roots))
+        };
+        // Nothing is made where there is nothing to export.
+        let (published, roots) = read()?;
         if is_tar(&self.to) {
             return export_tar(&repository, &published, roots.all(), &self.to, progress);
         }
         let mut to = lock(&self.to, context)?;
+        // Who had the folder until now may have brought what came to be meanwhile.
+        let (published, roots) = read()?;
         export_folder(&repository, &published, roots.all(), &mut to, progress)
     }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod cut_off;
+mod export;
 mod guide;
 mod python_tuf;
 mod signing;
@@ -11,8 +12,8 @@ use std::fs;
 
 use slipway_builder::progress::Silent;
 use slipway_builder::release::{
-    Changes, Freed, Published, Publisher, ReleaseError, Repository, RolloutChange, Roots, add, change_rollout,
-    export_folder, export_tar, forget, gc, verify, withdraw,
+    Changes, Freed, Published, Publisher, ReleaseError, RolloutChange, Roots, add, change_rollout, forget, gc, verify,
+    withdraw,
 };
 use slipway_images::release::{Percent, Stage};
 use slipway_trust::tuf::TufError;
@@ -262,41 +263,6 @@ fn what_is_still_needed_is_never_removed() {
     assert_eq!(site.publish(NOW.after(60), |publisher| forget(publisher, 2)).unwrap(), [""; 0]);
     assert!(site.path("repo/index.html").exists() && site.path("repo/metadata/README").exists());
     assert_eq!(Host::new(&site.root()).newest(&site.path("repo")), "4");
-}
-
-#[test]
-fn an_export_is_a_repository_of_its_own() {
-    let site = Site::new();
-    site.add(1);
-    let export = |to: &str| {
-        let roots = Roots::of_repository(&site.repo()).unwrap();
-        let published = Published::read(&site.repo(), roots.all()).unwrap();
-        if to.contains(".tar") {
-            return export_tar(&site.repo(), &published, roots.all(), &site.path(to), &Silent).unwrap();
-        }
-        let mut to = Repository::at(&site.path(to)).lock(|| ()).unwrap();
-        export_folder(&site.repo(), &published, roots.all(), &mut to, &Silent).unwrap()
-    };
-    let stick = || verify(&Repository::at(&site.path("stick")), &site.root(), NOW.after(100), &Silent).unwrap();
-    assert!(export("stick").copied > 100_000);
-    assert_eq!(stick().problems, [""; 0]);
-    site.add(2);
-    assert_eq!(Host::new(&site.root()).newest(&site.path("stick")), "1");
-    let second = export("stick");
-    assert!(second.copied > 0 && second.copied < second.bytes);
-    assert_eq!((stick().releases.len(), stick().patches, stick().problems), (2, 1, Vec::new()));
-    assert_eq!(export("stick").copied, 0);
-
-    export("one.tar");
-    export("two.tar");
-    let tar = fs::read(site.path("one.tar")).unwrap();
-    assert!(tar == fs::read(site.path("two.tar")).unwrap());
-    tar::Archive::new(&tar[..]).unpack(site.path("unpacked")).unwrap();
-    // Metadata that nothing refers to stays behind.
-    let (unpacked, stick) = (files(&site.path("unpacked")), files(&site.path("stick")));
-    assert!(unpacked.iter().all(|(name, bytes)| stick.get(name) == Some(bytes)));
-    let unpacked = Repository::at(&site.path("unpacked"));
-    assert_eq!(verify(&unpacked, &site.root(), NOW.after(100), &Silent).unwrap().problems, [""; 0]);
 }
 
 #[test]
