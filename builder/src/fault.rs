@@ -179,6 +179,7 @@ impl From<&ReleaseError> for Fault {
             | ReleaseError::Newer(_)
             | ReleaseError::Draft { .. }
             | ReleaseError::OtherImage { .. }
+            | ReleaseError::TooManyPatches { .. }
             | ReleaseError::Reused(_)
             | ReleaseError::Offered { .. }
             | ReleaseError::TakenBack { .. }

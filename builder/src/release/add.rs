@@ -1,5 +1,6 @@
 //! Publishes a build in a channel.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -7,8 +8,10 @@ use slipway_images::calendar::Moment;
 use slipway_images::digest::Digest;
 use slipway_images::names::PartitionLabel;
 use slipway_images::release::{
-    ChannelContents, ChannelDocument, ChannelName, Offer, Patch, ReleaseContents, ReleaseDocument, Rollout, TargetName,
+    ChannelContents, ChannelDocument, ChannelName, Offer, PATCHES_MAX, Patch, ReleaseContents, ReleaseDocument,
+    Rollout, TargetName,
 };
+use slipway_images::verity::RootHash;
 use slipway_images::version::Version;
 
 use super::ReleaseError;
@@ -16,7 +19,9 @@ use super::change::{checked, keep_ways_out};
 use super::edition::{Changes, Publisher};
 use super::pack::pack;
 use super::patches::{Base, make};
+use super::repository::LockedRepository;
 use super::source::Build;
+use super::state::Published;
 use crate::progress::{Event, Progress};
 
 /// What is to be published, and how.
@@ -79,14 +84,22 @@ pub fn add(mut publisher: Publisher<'_>, addition: &Addition, progress: &dyn Pro
         });
     }
     let created = Moment::from_seconds(publisher.terms.now.as_secs());
-    // Before anything is made, since it may be refused.
+    // Before anything is made, since each of these may be refused.
     let channel_document = with_offer(channel.clone(), &build, addition, created, progress)?;
-    let document = match publisher.published.release(&TargetName::of_release(&label)) {
-        Some(document) if is_same(document, &build) => document.clone(),
-        Some(_) => return Err(ReleaseError::Reused(label)),
+    let known = publisher.published.release(&TargetName::of_release(&label)).cloned();
+    if known.as_ref().is_some_and(|document| !is_same(document, &build)) {
+        return Err(ReleaseError::Reused(label));
+    }
+    publisher.online_keys()?;
+    let folders = addition.patch_from.iter().map(|folder| Base::of_folder(folder, &label, progress));
+    let folders: Vec<Base> = folders.collect::<Result<_, _>>()?;
+    let last = last_releases(&publisher.published, &channel, &label, addition.patch_last);
+    check_count(&build, known.as_ref(), &folders, &last)?;
+    let document = match known {
+        Some(document) => document,
         None => pack(&mut publisher.repository, &build, created, progress)?,
     };
-    let document = with_patches(&mut publisher, document, &build, &channel, addition, progress)?;
+    let document = with_patches(&mut publisher.repository, document, &build, &folders, &last, progress)?;
     let (whole, patches) = (document.whole_cost(), costs(&document));
     let changes = Changes { releases: vec![document], channels: vec![channel_document], removed: Vec::new() };
     let files = publisher.publish(&changes)?;
@@ -99,38 +112,56 @@ fn is_same(document: &ReleaseDocument, build: &Build) -> bool {
         && document.manifest.sha256 == Digest::of(&build.manifest_json)
 }
 
+/// The last releases of the channel before this one, so many at most.
+fn last_releases(
+    published: &Published,
+    channel: &ChannelContents,
+    label: &PartitionLabel,
+    count: usize,
+) -> Vec<ReleaseDocument> {
+    let before: Vec<&Offer> = channel.offers.iter().filter(|offer| offer.version < *label.version()).collect();
+    let last = &before[before.len().saturating_sub(count)..];
+    let labels = last.iter().filter_map(|offer| PartitionLabel::new(channel.id.clone(), offer.version.clone()).ok());
+    labels.filter_map(|label| published.release(&TargetName::of_release(&label)).cloned()).collect()
+}
+
+fn check_count(
+    build: &Build,
+    known: Option<&ReleaseDocument>,
+    folders: &[Base],
+    last: &[ReleaseDocument],
+) -> Result<(), ReleaseError> {
+    let patches = known.iter().flat_map(|document| &document.patches);
+    let mut from: BTreeSet<RootHash> = patches.map(|patch| patch.from.root_hash).collect();
+    from.extend(folders.iter().map(Base::root_hash).chain(last.iter().map(|release| release.root.root_hash)));
+    from.remove(&build.manifest.root_hash);
+    let (label, count) = (build.manifest.label.clone(), from.len());
+    if count > PATCHES_MAX { Err(ReleaseError::TooManyPatches { label, count }) } else { Ok(()) }
+}
+
 fn with_patches(
-    publisher: &mut Publisher<'_>,
+    repository: &mut LockedRepository,
     document: ReleaseDocument,
     build: &Build,
-    channel: &ChannelContents,
-    addition: &Addition,
+    folders: &[Base],
+    last: &[ReleaseDocument],
     progress: &dyn Progress,
 ) -> Result<ReleaseDocument, ReleaseError> {
-    let Publisher { repository, published, .. } = publisher;
     let mut contents = document.into_contents();
     let mut new: Option<Base> = None;
-    let before = channel.offers.iter().filter(|offer| offer.version < *contents.label.version());
-    let skipped = before.clone().count().saturating_sub(addition.patch_last);
-    let last: Vec<&Offer> = before.skip(skipped).collect();
     let has = |contents: &ReleaseContents, root_hash| {
         root_hash == contents.root.root_hash || contents.patches.iter().any(|patch| patch.from.root_hash == root_hash)
     };
-    for folder in &addition.patch_from {
-        let old = Base::of_folder(folder, progress)?;
+    for old in folders {
         if !has(&contents, old.root_hash()) {
-            contents.patches.extend(make(repository, &old, new_of(&mut new, build)?, &contents.parts, progress)?);
+            contents.patches.extend(make(repository, old, new_of(&mut new, build)?, &contents.parts, progress)?);
         }
     }
-    for offer in last {
-        if has(&contents, offer.root_hash) {
-            continue;
+    for old in last {
+        if !has(&contents, old.root.root_hash) {
+            let old = Base::of_release(repository, old, progress)?;
+            contents.patches.extend(make(repository, &old, new_of(&mut new, build)?, &contents.parts, progress)?);
         }
-        let label = PartitionLabel::new(channel.id.clone(), offer.version.clone());
-        let old = label.ok().and_then(|label| published.release(&TargetName::of_release(&label)));
-        let Some(old) = old else { continue };
-        let old = Base::of_release(repository, old, progress)?;
-        contents.patches.extend(make(repository, &old, new_of(&mut new, build)?, &contents.parts, progress)?);
     }
     contents.patches.sort_by_key(|patch| (patch.from.version.clone(), patch.from.root_hash));
     let target = TargetName::of_release(&contents.label).to_string();

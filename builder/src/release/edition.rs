@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use slipway_images::release::{ChannelDocument, DocumentError, ReleaseDocument, TargetName};
 use slipway_trust::time::UnixTime;
 use slipway_trust::tuf::schema::{Header, MetaFile, MetadataVersion, Snapshot, TargetFile, Targets};
-use slipway_trust::tuf::sign::{TopRole, UnsignedRole};
+use slipway_trust::tuf::sign::{SigningKey, TopRole, UnsignedRole};
 use slipway_trust::tuf::{ClientLimits, Clock, RoleName, VerifiedRoot};
 
 use super::repository::{LockedRepository, Repository};
@@ -83,6 +83,7 @@ pub struct Publisher<'a> {
     keys: Keys<'a>,
     pub(super) terms: Terms,
     accepts_replaced_keys: bool,
+    online_keys: Option<[SigningKey; 3]>,
 }
 
 impl<'a> Publisher<'a> {
@@ -94,7 +95,7 @@ impl<'a> Publisher<'a> {
         if let Some(issued) = published.issued().filter(|issued| terms.now < *issued) {
             return Err(ReleaseError::Time { now: terms.now, issued });
         }
-        Ok(Self { repository, published, roots, keys, terms, accepts_replaced_keys: false })
+        Ok(Self { repository, published, roots, keys, terms, accepts_replaced_keys: false, online_keys: None })
     }
 
     /// What is published so far.
@@ -127,16 +128,24 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
+    /// The keys of targets, snapshot and timestamp. They are read once: whoever asks for them before what takes long has a wrong
+    /// passphrase told while nothing is lost.
+    pub(super) fn online_keys(&mut self) -> Result<[SigningKey; 3], ReleaseError> {
+        if let Some(keys) = &self.online_keys {
+            return Ok(keys.clone());
+        }
+        let key = |role| self.keys.folder.signing_key(role, self.keys.ask);
+        let keys = [key(TopRole::Targets)?, key(TopRole::Snapshot)?, key(TopRole::Timestamp)?];
+        Ok(self.online_keys.insert(keys).clone())
+    }
+
     /// Publishes `changes`, or the same once more, signed anew. Returns the files that came to be since the repository was
     /// locked, in the order in which they did. Refused once a newer root has replaced the keys of what is there, unless that is
     /// [accepted](Self::accept_replaced_keys).
-    pub fn publish(self, changes: &Changes) -> Result<Vec<String>, ReleaseError> {
+    pub fn publish(mut self, changes: &Changes) -> Result<Vec<String>, ReleaseError> {
         self.check_keys()?;
-        let Self { mut repository, published, roots, keys, terms, .. } = self;
-        let key = |role: TopRole| keys.folder.signing_key(role, keys.ask);
-        // All three are read before anything is written: a wrong passphrase costs nothing.
-        let [for_targets, for_snapshot, for_timestamp] =
-            [key(TopRole::Targets)?, key(TopRole::Snapshot)?, key(TopRole::Timestamp)?];
+        let [for_targets, for_snapshot, for_timestamp] = self.online_keys()?;
+        let Self { mut repository, published, roots, terms, .. } = self;
         let (targets, documents) = next_targets(&published, changes)?;
         let (root, now) = (roots.newest(), published.metadata.as_ref());
 

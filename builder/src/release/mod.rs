@@ -24,7 +24,7 @@ use slipway_images::frames::FramesError;
 use slipway_images::manifest::ManifestError;
 use slipway_images::names::PartitionLabel;
 use slipway_images::patch::PatchError;
-use slipway_images::release::{ChannelName, DocumentError};
+use slipway_images::release::{ChannelName, DocumentError, PATCHES_MAX};
 use slipway_images::verity::VerityError;
 use slipway_trust::time::UnixTime;
 use slipway_trust::tuf::schema::MetadataVersion;
@@ -220,6 +220,14 @@ pub enum ReleaseError {
         from: PartitionLabel,
         /// What it would make.
         to: PartitionLabel,
+    },
+    /// More patches than a release can have.
+    #[error("{label} would have {count} patches, and hosts read at most {PATCHES_MAX}: name fewer by `--patch-from`")]
+    TooManyPatches {
+        /// The release.
+        label: PartitionLabel,
+        /// How many, with those that it has already.
+        count: usize,
     },
     /// A version that was published with other content.
     #[error("{0} is published already, and with other content: a version is built once; give this build another one")]

@@ -7,6 +7,7 @@ use slipway_images::calendar::Moment;
 use slipway_images::content::ReadAt;
 use slipway_images::digest::Digest;
 use slipway_images::frames::{self, FRAME_BLOCKS, FrameIndex, Index};
+use slipway_images::manifest::Parts;
 use slipway_images::release::{Architecture, Blocks, Part, ReleaseContents, ReleaseDocument, ReleaseParts, RootFacts};
 use slipway_images::verity::{BLOCK_SIZE, BlockIndex, VerityTree};
 use zstd::zstd_safe::CParameter;
@@ -27,29 +28,39 @@ pub fn pack(
     created: Moment,
     progress: &dyn Progress,
 ) -> Result<ReleaseDocument, ReleaseError> {
-    let manifest = &build.manifest;
-    let size = manifest.parts.root.size;
+    // What is too large is refused before it is compressed.
+    let least = Part { size: 1, sha256: Digest::of(&[]) };
+    let parts = ReleaseParts { verity: least, uki: least, blocks: Blocks { index: least, frames: least } };
+    document(build, created, parts)?;
+    let (size, root_hash) = (build.manifest.parts.root.size, build.manifest.root_hash);
     progress.event(Event::Start(Phase::Pack, Some(size)));
     let mut writer = repository.begin_part()?;
     let advance = |bytes| progress.event(Event::Advance(Phase::Pack, bytes));
-    let summary = frames::write(&*build.root, size, manifest.root_hash, FRAME_BLOCKS, &mut writer, &advance)?;
+    let summary = frames::write(&*build.root, size, root_hash, FRAME_BLOCKS, &mut writer, &advance)?;
     let blocks = Blocks { frames: repository.finish_part(writer)?, index: repository.add_part(&summary.index)? };
     let parts =
         ReleaseParts { verity: compress(repository, &build.verity)?, uki: compress(repository, &build.uki)?, blocks };
+    repository.add_part(&build.manifest_json)?;
+    let document = document(build, created, parts)?;
+    progress.event(Event::Done(Phase::Pack, &format!("{} to {} bytes", size, summary.len)));
+    Ok(document)
+}
+
+fn document(build: &Build, created: Moment, parts: ReleaseParts) -> Result<ReleaseDocument, ReleaseError> {
+    let manifest = &build.manifest;
+    let Parts { root, verity, uki } = &manifest.parts;
     let document = ReleaseDocument::new(ReleaseContents {
         label: manifest.label.clone(),
         architecture: Architecture::X86_64,
         created,
-        root: RootFacts { root_hash: manifest.root_hash, salt: manifest.salt.clone(), size },
-        verity: Part { size: manifest.parts.verity.size, sha256: manifest.parts.verity.sha256 },
-        uki: Part { size: manifest.parts.uki.size, sha256: manifest.parts.uki.sha256 },
-        manifest: repository.add_part(&build.manifest_json)?,
+        root: RootFacts { root_hash: manifest.root_hash, salt: manifest.salt.clone(), size: root.size },
+        verity: Part { size: verity.size, sha256: verity.sha256 },
+        uki: Part { size: uki.size, sha256: uki.sha256 },
+        manifest: Part::of(&build.manifest_json),
         parts,
         patches: Vec::new(),
     });
-    let document = document.map_err(|source| ReleaseError::Draft { target: manifest.label.to_string(), source })?;
-    progress.event(Event::Done(Phase::Pack, &format!("{} to {} bytes", size, summary.len)));
-    Ok(document)
+    document.map_err(|source| ReleaseError::Draft { target: manifest.label.to_string(), source })
 }
 
 fn compress(repository: &mut LockedRepository, bytes: &[u8]) -> Result<Part, ReleaseError> {

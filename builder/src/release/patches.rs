@@ -26,9 +26,13 @@ pub struct Base {
 }
 
 impl Base {
-    /// A build in a folder.
-    pub fn of_folder(folder: &Path, progress: &dyn Progress) -> Result<Self, ReleaseError> {
-        Self::of_build(&Build::open(folder, progress)?)
+    /// A build in a folder, which must be of the same image as `new`.
+    pub fn of_folder(folder: &Path, new: &PartitionLabel, progress: &dyn Progress) -> Result<Self, ReleaseError> {
+        let base = Self::of_build(&Build::open(folder, progress)?)?;
+        if base.label.id() != new.id() {
+            return Err(ReleaseError::OtherImage { from: base.label, to: new.clone() });
+        }
+        Ok(base)
     }
 
     /// A build.
@@ -73,9 +77,6 @@ pub fn make(
     whole: &ReleaseParts,
     progress: &dyn Progress,
 ) -> Result<Option<Patch>, ReleaseError> {
-    if old.label.id() != new.label.id() {
-        return Err(ReleaseError::OtherImage { from: old.label.clone(), to: new.label.clone() });
-    }
     let failed =
         |source| ReleaseError::Patch { from: old.label.clone(), to: new.label.clone(), source: Box::new(source) };
     let mut writer = repository.begin_part()?;

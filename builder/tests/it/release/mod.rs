@@ -5,6 +5,7 @@ mod cut_off;
 mod export;
 mod guide;
 mod python_tuf;
+mod refused;
 mod signing;
 mod site;
 

@@ -55,9 +55,13 @@ impl Site {
 
     /// A build of this version of `web`, whose files change a little from each to the next.
     pub fn build(&self, version: u64) -> PathBuf {
-        let folder = self.path(&format!("web_{version}"));
+        self.build_of(&format!("web_{version}"), version)
+    }
+
+    pub fn build_of(&self, label: &str, version: u64) -> PathBuf {
+        let folder = self.path(label);
         if !folder.exists() {
-            write_build(&folder, &format!("web_{version}").parse().unwrap(), version);
+            write_build(&folder, &label.parse().unwrap(), version);
         }
         folder
     }
@@ -167,8 +171,12 @@ pub fn make_keys(path: &Path) {
 }
 
 pub fn make_keys_until(path: &Path, expires: UnixTime) {
+    make_protected_keys(path, expires, &Protection::None);
+}
+
+pub fn make_protected_keys(path: &Path, expires: UnixTime, protection: &Protection) {
     let folder = KeyFolder::at(path);
-    let online = folder.create_online_keys(&Protection::None).unwrap();
+    let online = folder.create_online_keys(protection).unwrap();
     let root = keys::create(&folder.key_path(TopRole::Root), &Protection::None).unwrap();
     let draft = first_root(&[root.public()], std::num::NonZeroU64::MIN, &online, (NOW, expires)).unwrap();
     KeyFolder::sign(&folder.add_draft(&draft).unwrap(), &[root], &[]).unwrap();
