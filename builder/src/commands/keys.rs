@@ -140,7 +140,9 @@ impl Init {
         let (now, expires) = period(self.expires_in);
         let public = |path: &PathBuf| keys::read_public(path);
         let mut root_keys = self.root.iter().map(public).collect::<Result<Vec<_>, _>>()?;
-        if !self.development {
+        if self.development {
+            folder.check_vacant(&TopRole::ALL)?;
+        } else {
             keys::check_threshold(&root_keys, self.threshold)?;
         }
         let protection = protection(file, &folder.key_path(TopRole::Targets), self.unprotected || self.development)?;

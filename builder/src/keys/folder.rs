@@ -47,13 +47,21 @@ impl KeyFolder {
         &self.path
     }
 
-    /// Makes the folder, and in it a key for each role that signs releases. Refuses a folder that holds any already.
-    pub fn create_online_keys(&self, protection: &Protection) -> Result<Vec<(TopRole, SigningKey)>, KeysError> {
-        fs::create_dir_all(&self.path).map_err(|source| self.failed("made", source))?;
-        let taken = ONLINE.iter().any(|&role| self.key_path(role).exists());
-        if taken || self.root_path(1).exists() || self.draft_path(1).exists() {
+    /// That nothing is in the way of a first root, and of keys for these roles.
+    pub fn check_vacant(&self, roles: &[TopRole]) -> Result<(), KeysError> {
+        if self.root_path(1).exists() || self.draft_path(1).exists() {
             return Err(KeysError::Exists(self.path.clone()));
         }
+        let files = roles.iter().map(|role| self.key_path(*role));
+        let files = files.flat_map(|private| [file::public_path(&private), private]);
+        let left: Vec<PathBuf> = files.filter(|file| file.exists()).collect();
+        if left.is_empty() { Ok(()) } else { Err(KeysError::CutOff(left)) }
+    }
+
+    /// Makes the folder, and in it a key for each role that signs releases. Refuses a folder that holds any already.
+    pub fn create_online_keys(&self, protection: &Protection) -> Result<Vec<(TopRole, SigningKey)>, KeysError> {
+        self.check_vacant(&ONLINE)?;
+        fs::create_dir_all(&self.path).map_err(|source| self.failed("made", source))?;
         ONLINE.into_iter().map(|role| Ok((role, create(&self.key_path(role), protection)?))).collect()
     }
 

@@ -74,6 +74,12 @@ pub enum KeysError {
     /// There are keys already.
     #[error("{} holds keys already", .0.display())]
     Exists(PathBuf),
+    /// There are keys, and neither root nor draft that names them.
+    #[error(
+        "these keys belong to no root, maybe because `slipway keys init` was cut off; delete them to start again: {}",
+        .0.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" ")
+    )]
+    CutOff(Vec<PathBuf>),
     /// A draft is waiting for signatures.
     #[error("{} waits for signatures; sign it, or delete it to start again", .0.display())]
     DraftWaits(PathBuf),

@@ -124,6 +124,35 @@ fn development_keys_are_made_at_once() {
 }
 
 #[test]
+fn a_folder_whose_first_keys_were_cut_off_says_what_to_delete() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("k").join(name);
+    done(folder.path(), "alice's own phrase", &["new", "alice.pem"]);
+    let ours = ["init", "k", "--root", "alice.pub.pem", "--unprotected"];
+    let development = ["init", "k", "--development"];
+    fs::create_dir(path("")).unwrap();
+    // A root key with this name may be anybody's, unless one of that name is to be made.
+    for (names, init) in [
+        (&["targets.pem"][..], &ours[..]),
+        (&["targets.pub.pem", "targets.pem", "snapshot.pub.pem"], &ours),
+        (&["root.pem"], &development),
+    ] {
+        for name in names {
+            fs::write(path(name), "left").unwrap();
+        }
+        let files = names.iter().map(|name| format!("k/{name}")).collect::<Vec<_>>().join(" ");
+        refused(folder.path(), "", init, &format!("delete them to start again: {files}\n"));
+        assert_eq!(fs::read_dir(path("")).unwrap().count(), names.len());
+        for name in names {
+            fs::remove_file(path(name)).unwrap();
+        }
+    }
+    fs::write(path("root.pem"), "another").unwrap();
+    done(folder.path(), "", &ours);
+    refused(folder.path(), "", &ours, "holds keys already");
+}
+
+#[test]
 fn a_draft_that_was_deleted_is_begun_again() {
     let folder = tempfile::tempdir().unwrap();
     let rotate = ["rotate", "k", "--replace", "timestamp", "--unprotected"];
