@@ -198,11 +198,14 @@ fn sign(
     let signing = KeyFolder::sign(draft, keys, copies)?;
     let state = match &signing {
         Signing::Published(path) => format!("{} is the root now\n", path.display()),
-        Signing::Waiting { before, own } => {
+        Signing::Waiting { before, own, missing } => {
             let count = |(valid, needed): &(u64, u64)| format!("{valid} of {needed}");
             let before = before.as_ref().map(|counts| format!(", {} of the root before", count(counts)));
-            let before = before.unwrap_or_default();
-            format!("{}: {} signatures of its own keys{before}\n", draft.display(), count(own))
+            let missing = missing.as_ref().map(|missing| {
+                format!("{} isn't beside it: a draft becomes the root where all roots before are\n", missing.display())
+            });
+            let (before, missing) = (before.unwrap_or_default(), missing.unwrap_or_default());
+            format!("{}: {} signatures of its own keys{before}\n{missing}", draft.display(), count(own))
         }
     };
     if context.json() {

@@ -26,6 +26,8 @@ pub enum Signing {
         before: Option<(u64, u64)>,
         /// Likewise, by its own keys.
         own: (u64, u64),
+        /// An earlier root that isn't beside it, without which it can't become the root.
+        missing: Option<PathBuf>,
     },
     /// It is the root now, in this file.
     Published(PathBuf),
@@ -168,12 +170,14 @@ impl KeyFolder {
             return Ok(Signing::Published(published));
         }
         let own = (draft.valid_signatures(&root.root, &root.keys), root.root.threshold.get());
-        let before = roots
-            .last()
-            .map(|before| (draft.valid_signatures(&before.root, &before.keys), before.root.threshold.get()));
+        let next = roots.len() as u64 + 1;
+        let before = roots.last().filter(|_| next == version);
+        let before =
+            before.map(|before| (draft.valid_signatures(&before.root, &before.keys), before.root.threshold.get()));
         let enough = own.0 >= own.1 && before.is_none_or(|(valid, needed)| valid >= needed);
-        if !enough || roots.len() as u64 + 1 != version {
-            return Ok(Signing::Waiting { before, own });
+        if !enough || next != version {
+            let missing = (next < version).then(|| folder.root_path(next));
+            return Ok(Signing::Waiting { before, own, missing });
         }
         let signed = draft.finish(roots.last())?;
         replace(&published, signed.bytes())?;

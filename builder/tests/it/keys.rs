@@ -91,7 +91,9 @@ fn the_ceremony_goes_as_it_is_written() {
     let old = fs::read(folder.join("timestamp.pub.pem")).unwrap();
     for (machine, phrase, key) in [(alice, "alice's own phrase", "alice.pem"), (bob, "bob's own phrase", "bob.pem")] {
         carry("2.root.draft.json", &folder, machine);
-        done(machine, phrase, &["sign", "2.root.draft.json", "--key", key]);
+        // Without the root before, it can be signed all the same.
+        let told = done(machine, phrase, &["sign", "2.root.draft.json", "--key", key]);
+        assert!(told.contains("\n1.root.json isn't beside it") && !told.contains("of the root before\n"), "{told}");
     }
     let merge = |machine: &Path| machine.join("2.root.draft.json").to_str().unwrap().to_owned();
     let told = done(here, "", &["sign", "keys/2.root.draft.json", "--merge", &merge(alice), "--merge", &merge(bob)]);
@@ -110,6 +112,34 @@ fn the_ceremony_goes_as_it_is_written() {
         let ask = |_: &Path| Ok(slipway_builder::keys::Passphrase::known("online phrase".to_owned()));
         let key = KeyFolder::at(&folder).signing_key(role, &ask).unwrap();
         assert_eq!(role.of(&root).key_ids, [key.id()]);
+    }
+}
+
+/// As the README says: the roots before travel with the draft.
+#[test]
+fn a_later_root_is_signed_elsewhere_as_well() {
+    let [home, away] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [home, away] = [home.path(), away.path()];
+    let carry = |name: &str, from: &Path, to: &Path| assert!(fs::copy(from.join(name), to.join(name)).unwrap() > 0);
+    done(home, "", &["init", "k", "--development"]);
+    let folder = home.join("k");
+    carry("root.pem", &folder, away);
+    fs::remove_file(folder.join("root.pem")).unwrap();
+    for version in 2..=3 {
+        let [draft, root] = ["draft.json", "json"].map(|rest| format!("{version}.root.{rest}"));
+        done(home, "", &["rotate", "k", "--replace", "timestamp", "--unprotected"]);
+        carry(&draft, &folder, away);
+        let sign = ["sign", draft.as_str(), "--key", "root.pem"];
+        let told = done(away, "", &sign);
+        let before = format!("{}.root.json", version - 1);
+        assert!(told.contains(&format!("\n{before} isn't beside it")) && !away.join(&root).exists(), "{told}");
+        assert!(!told.contains("of the root before"), "{told}");
+        carry(&before, &folder, away);
+        let told = done(away, "", &sign);
+        assert!(told.contains(&format!("{root} is the root now")), "{told}");
+        fs::rename(away.join(&root), home.join(&root)).unwrap();
+        let told = done(home, "", &["sign", &format!("k/{draft}"), "--merge", &root]);
+        assert!(told.contains(&format!("k/{root} is the root now")), "{told}");
     }
 }
 
