@@ -34,6 +34,8 @@ pub struct Verification {
     pub parts: u64,
     /// Patches that were applied and made what they should.
     pub patches: u64,
+    /// Patches that are what their digests say and weren't applied: what they start from is no release here (any more).
+    pub untried: u64,
     /// When hosts stop taking anything, unless it is signed again.
     pub expires: Option<String>,
     /// What is wrong.
@@ -192,7 +194,10 @@ impl Checked<'_> {
             self.note(pack::check_part(repository, &part.part()));
         }
         let base = releases.values().find(|base| base.root.root_hash == patch.from.root_hash);
-        let Some(base) = base else { return };
+        let Some(base) = base else {
+            self.found.untried += 1;
+            return;
+        };
         match apply(repository, document, patch, base) {
             Ok(()) => self.found.patches += 1,
             Err(error) => self.found.problem(&document.label.to_string(), &error),

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::exit_codes::{ExitCode, OrFault as _};
 
 /// Looks at a repository as a host does that has nothing: follows signatures from a root, unpacks every release block by block
-/// and applies every patch.
+/// and applies every patch from one of these releases. Of a patch from anything else the digest is compared.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The repository
@@ -48,6 +48,9 @@ impl Args {
             "{channels} channels, {releases} releases, {} parts, {} patches applied\n",
             found.parts, found.patches
         )];
+        if found.untried > 0 {
+            lines.push(format!("{} patches not applied: what they start from is no release here\n", found.untried));
+        }
         lines.extend(found.expires.iter().map(|expires| format!("hosts believe this until {expires}\n")));
         lines.extend(found.problems.iter().map(|problem| format!("wrong: {problem}\n")));
         context.print(&lines.concat())?;

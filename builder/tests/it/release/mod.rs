@@ -31,7 +31,7 @@ fn a_release_goes_from_a_build_to_a_host() {
     assert_eq!(second.patches.len(), 1);
     assert!(second.patches[0].bytes * 5 < second.whole, "{second:?}");
     let found = site.is_whole(2);
-    assert_eq!((found.patches, found.channels), (1, vec!["web stable".to_owned()]));
+    assert_eq!((found.patches, found.untried, found.channels), (1, 0, vec!["web stable".to_owned()]));
     let host = Host::new(&site.root());
     assert_eq!(host.newest(&site.path("repo")), "2");
 
@@ -259,7 +259,12 @@ fn what_is_still_needed_is_never_removed() {
     assert!(collect().bytes > 100_000);
     let found = site.is_whole(2);
     // Those that are left keep patches from what is gone; that can't be tried any more.
-    assert_eq!((found.patches, found.parts), (1, 2 * 5 + 2 * (2 + 3)));
+    assert_eq!((found.patches, found.untried, found.parts), (1, 4, 2 * 5 + 2 * (2 + 3)));
+    let told = site.done(&["verify", "repo", "--time", "2026-11-22T16:42:00Z"]);
+    assert!(
+        told.contains("1 patches applied\n4 patches not applied: what they start from is no release here\n"),
+        "{told}"
+    );
     assert_eq!(collect().files, 0);
     assert_eq!(site.publish(NOW.after(60), |publisher| forget(publisher, 2)).unwrap(), [""; 0]);
     assert!(site.path("repo/index.html").exists() && site.path("repo/metadata/README").exists());
