@@ -20,6 +20,8 @@ use super::verify::{Verified, VerifiedRoot, VerifiedSnapshot, VerifiedTargets, V
 pub struct Client<S, T> {
     store: S,
     fetcher: Fetcher<T>,
+    /// Without what metadata says.
+    given: Clock,
     clock: Clock,
     root: VerifiedRoot,
     timestamp: Option<VerifiedTimestamp>,
@@ -29,17 +31,26 @@ pub struct Client<S, T> {
 
 impl<S: Store, T: Transport> Client<S, T> {
     /// Reads and verifies what is trusted on this machine. Nothing is asked of the transport.
-    pub fn open(store: S, transport: T, limits: ClientLimits, mut clock: Clock) -> Result<Self, TufError> {
+    pub fn open(store: S, transport: T, limits: ClientLimits, clock: Clock) -> Result<Self, TufError> {
         let root = store.read(&RoleName::root())?.ok_or(TufError::NoRoot)?;
         let root = VerifiedRoot::anchor(&root).map_err(damaged(&RoleName::root()))?;
         let timestamp = stored(&store, &RoleName::timestamp(), |bytes| root.timestamp(bytes))?;
         let snapshot = stored(&store, &RoleName::snapshot(), |bytes| root.snapshot(bytes))?;
         let targets = stored(&store, &RoleName::targets(), |bytes| root.targets(bytes))?;
-        clock.raise(root.header.issued);
-        clock.raise(timestamp.as_ref().and_then(|trusted| trusted.header.issued));
-        clock.raise(snapshot.as_ref().and_then(|trusted| trusted.header.issued));
-        clock.raise(targets.as_ref().and_then(|trusted| trusted.header.issued));
-        Ok(Self { store, fetcher: Fetcher { transport, limits }, clock, root, timestamp, snapshot, targets })
+        let fetcher = Fetcher { transport, limits };
+        let given = clock;
+        let mut client = Self { store, fetcher, given, clock, root, timestamp, snapshot, targets };
+        client.set_clock();
+        Ok(client)
+    }
+
+    /// The time that is known to have passed follows from what is trusted, and from nothing that was.
+    fn set_clock(&mut self) {
+        self.clock = self.given;
+        self.clock.raise(self.root.header.issued);
+        self.clock.raise(self.timestamp.as_ref().and_then(|trusted| trusted.header.issued));
+        self.clock.raise(self.snapshot.as_ref().and_then(|trusted| trusted.header.issued));
+        self.clock.raise(self.targets.as_ref().and_then(|trusted| trusted.header.issued));
     }
 
     /// The root that is trusted now.
@@ -96,8 +107,8 @@ impl<S: Store, T: Transport> Client<S, T> {
             changes.push(Change::drop(RoleName::targets()));
         }
         self.store.commit(&changes)?;
-        self.clock.raise(root.header.issued);
         self.root = root;
+        self.set_clock();
         Ok(())
     }
 

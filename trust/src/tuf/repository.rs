@@ -123,36 +123,17 @@ impl<S: Store, T: Transport> Repository<S, T> {
     /// Reads a target from the repository into `sink`. What was written is to be used only when this succeeds: the bytes are
     /// checked as they pass, and an error may come with the last. Never writes more than the target's length.
     pub fn download(&mut self, target: &VerifiedTarget, sink: &mut dyn Write) -> Result<(), TufError> {
-        let VerifiedTarget { path, file: TargetFile { length, hashes, .. }, .. } = target;
-        let prefix = hashes.prefix().ok_or_else(|| TufError::NoDigest(path.clone()))?;
-        let file = RemoteFile::Target(path.url(self.root.consistent_snapshot.then_some(prefix.as_str())));
-        let failed = |source| TufError::Transport { file: file.clone(), source };
-        let body = self.fetcher.transport.open(&file).map_err(failed)?;
-        let mut body = body.ok_or_else(|| TufError::Missing(file.clone()))?.take(length.saturating_add(1));
-        let mut checker = hashes.checker();
-        let (mut found, mut buffer) = (0, vec![0; 64 << 10]);
-        loop {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed(error.into())),
-            };
-            let bytes = buffer.get(..count).unwrap_or_default();
-            found += count as u64;
-            if found > *length {
-                return Err(TufError::TooLong { file, limit: *length });
-            }
-            checker.update(bytes);
-            sink.write_all(bytes).map_err(|source| TufError::Sink { path: path.clone(), source })?;
-        }
-        if found != *length {
-            return Err(TufError::TargetLength { path: path.clone(), expected: *length, found });
-        }
-        if !checker.agrees_with(hashes) {
-            return Err(TufError::TargetDigest(path.clone()));
-        }
-        Ok(())
+        download(&mut self.fetcher.transport, self.root.consistent_snapshot, target, sink)
+    }
+
+    /// Like [`download`](Self::download), from another place: what is signed is so wherever it comes from.
+    pub fn download_from(
+        &self,
+        place: &mut impl Transport,
+        target: &VerifiedTarget,
+        sink: &mut dyn Write,
+    ) -> Result<(), TufError> {
+        download(place, self.root.consistent_snapshot, target, sink)
     }
 
     /// Metadata of a delegated role: what was read before, what is stored, or what the repository has, each only if it verifies
@@ -182,6 +163,44 @@ impl<S: Store, T: Transport> Repository<S, T> {
         self.delegated.insert(name.clone(), found.clone());
         Ok(found)
     }
+}
+
+fn download(
+    transport: &mut impl Transport,
+    is_prefixed: bool,
+    target: &VerifiedTarget,
+    sink: &mut dyn Write,
+) -> Result<(), TufError> {
+    let VerifiedTarget { path, file: TargetFile { length, hashes, .. }, .. } = target;
+    let prefix = hashes.prefix().ok_or_else(|| TufError::NoDigest(path.clone()))?;
+    let file = RemoteFile::Target(path.url(is_prefixed.then_some(prefix.as_str())));
+    let failed = |source| TufError::Transport { file: file.clone(), source };
+    let body = transport.open(&file).map_err(failed)?;
+    let mut body = body.ok_or_else(|| TufError::Missing(file.clone()))?.take(length.saturating_add(1));
+    let mut checker = hashes.checker();
+    let (mut found, mut buffer) = (0, vec![0; 64 << 10]);
+    loop {
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error.into())),
+        };
+        let bytes = buffer.get(..count).unwrap_or_default();
+        found += count as u64;
+        if found > *length {
+            return Err(TufError::TooLong { file, limit: *length });
+        }
+        checker.update(bytes);
+        sink.write_all(bytes).map_err(|source| TufError::Sink { path: path.clone(), source })?;
+    }
+    if found != *length {
+        return Err(TufError::TargetLength { path: path.clone(), expected: *length, found });
+    }
+    if !checker.agrees_with(hashes) {
+        return Err(TufError::TargetDigest(path.clone()));
+    }
+    Ok(())
 }
 
 fn target_of(role: &VerifiedTargets, name: &RoleName, path: &TargetPath) -> Option<VerifiedTarget> {

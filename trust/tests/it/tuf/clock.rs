@@ -83,3 +83,21 @@ fn it_is_void_from_the_very_moment_of_its_expiry() {
     expiring(&repo, 2, TODAY);
     fails(host.refresh(&repo), "expired");
 }
+
+#[test]
+fn a_key_that_told_the_time_and_is_replaced_told_nothing() {
+    let (host, repo) = (Host::new(), Repo::new());
+    let mut timestamp = timestamp_json(2, 1);
+    timestamp["x-slipway-issued"] = json!("2998-01-01T00:00:00Z");
+    timestamp["expires"] = json!("2999-01-01T00:00:00Z");
+    repo.put("metadata/timestamp.json", signed(&timestamp, &[&key(4)]));
+    fails(host.refresh(&repo), "snapshot metadata is refused: version 1 expired");
+    let mut root = root_json(2);
+    let (extra, _) = keys_json(&[&key(9)]);
+    root["keys"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    root["roles"]["timestamp"] = role_json(&[&key(9)], 1);
+    repo.put("metadata/2.root.json", signed(&root, &[&key(1)]));
+    repo.put("metadata/timestamp.json", signed(&timestamp_json(3, 1), &[&key(9)]));
+    // In the very refresh that brings the root.
+    assert_eq!(host.refresh(&repo).unwrap().clock().now(), at(TODAY));
+}
