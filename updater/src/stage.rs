@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use slipway_images::digest::Digest;
 use slipway_images::names::{BootEntryName, BootTries, TriesDone, TriesLeft};
+use slipway_images::release::ROOT_MAX;
 use slipway_images::verity::{BLOCK_SIZE, BlockIndex, RootHash, TreeHead, VerityError, VerityTree, tree_len};
 
 use crate::agent::chain;
@@ -36,8 +37,6 @@ pub fn was_left(tries: BootTries) -> bool {
 const BLOCK: usize = 4096;
 /// Bytes of a hash tree that are written, or blocks that are read, at a time.
 const CHUNK: usize = 256 << 10;
-/// A tree of more bytes belongs to a root of more than 8 GiB.
-const MAX_TREE: u64 = 64 << 20;
 /// Blocks after which what was written is made to last, so that an interrupted update can go on from there: 16 MiB.
 const BLOCKS_PER_FLUSH: u64 = 4096;
 
@@ -379,7 +378,7 @@ pub fn verify_other<D: BlockDevice>(disk: &Disk<D>, root_hash: &RootHash) -> Res
 }
 
 fn read_tree(target: &Target, source: &mut dyn ReleaseSource) -> Result<Vec<u8>, StageError> {
-    let size = usize::try_from(target.tree_size).ok().filter(|_| target.tree_size <= MAX_TREE);
+    let size = usize::try_from(target.tree_size).ok().filter(|_| target.tree_size <= tree_len(ROOT_MAX));
     let size = size.ok_or(StageError::ForeignTree("it is too large"))?;
     let failed = |source| StageError::Source { what: "hash tree", source };
     let mut bytes = vec![0; size];

@@ -158,7 +158,12 @@ impl Index {
             offset += u64::from(frame.len);
             frame
         });
-        let frames = frames.collect();
+        let frames: Vec<Frame> = frames.collect();
+        // At most 1 MiB of blocks, and what compressing adds where it gains nothing.
+        let longest = usize::try_from(u64::from(frame_blocks) * BLOCK_SIZE).map_or(0, zstd::zstd_safe::compress_bound);
+        if frames.iter().any(|frame| frame.len as usize > longest) {
+            return Err(bad("a frame that is longer than its blocks can be"));
+        }
         Ok(Self { root_hash: RootHash::from_bytes(root_hash), data_len, frame_blocks, frames })
     }
 

@@ -14,10 +14,10 @@ use crate::patch;
 use crate::verity::{BLOCK_SIZE, RootHash, Salt, tree_len};
 use crate::version::Version;
 
-/// Largest root, in bytes: 8 GiB.
-pub const ROOT_MAX: u64 = 8 << 30;
-/// Largest kernel image, in bytes: 256 MiB.
-pub const KERNEL_MAX: u64 = 256 << 20;
+/// Largest root, in bytes: 4 GiB. A host that takes it by its blocks holds its hash tree and that of the root that runs.
+pub const ROOT_MAX: u64 = 4 << 30;
+/// Largest kernel image, in bytes: 64 MiB. A host holds it as it is stored until its digest has been compared.
+pub const KERNEL_MAX: u64 = 64 << 20;
 /// Most patches of a release.
 pub const PATCHES_MAX: usize = 64;
 const DOCUMENT: &str = "release";
@@ -145,9 +145,9 @@ impl ReleaseDocument {
         let ReleaseContents { root, verity, uki, manifest, parts, patches, .. } = &contents;
         let whole = root.size > 0 && root.size.is_multiple_of(BLOCK_SIZE);
         check(whole, "root.size", "is no multiple of 4096, or zero")?;
-        check(root.size <= ROOT_MAX, "root.size", "is more than 8 GiB")?;
+        check(root.size <= ROOT_MAX, "root.size", "is more than 4 GiB")?;
         check(verity.size == tree_len(root.size), "verity.size", "is not that of the root's hash tree")?;
-        check((1..=KERNEL_MAX).contains(&uki.size), "uki.size", "is zero, or more than 256 MiB")?;
+        check((1..=KERNEL_MAX).contains(&uki.size), "uki.size", "is zero, or more than 64 MiB")?;
         let sensible = (1..=manifest::MAX_BYTES as u64).contains(&manifest.size);
         check(sensible, "manifest.size", "is zero, or more than 4 MiB")?;
         let stored = |part: &Part, plain: u64| (1..=stored_max(plain)).contains(&part.size);
@@ -233,7 +233,7 @@ impl Deref for ReleaseDocument {
 }
 
 /// Bytes that so many can take once they are compressed, in frames of 4096 bytes at worst.
-const fn stored_max(plain: u64) -> u64 {
+pub const fn stored_max(plain: u64) -> u64 {
     plain + plain / 16 + 1024
 }
 

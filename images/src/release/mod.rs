@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use channel::{ChannelContents, ChannelDocument, OFFERS_MAX, Offer, Withdrawal};
 pub use document::{
     Architecture, Blocks, KERNEL_MAX, PATCHES_MAX, Patch, PatchBase, PatchPart, ROOT_MAX, ReleaseContents,
-    ReleaseDocument, ReleaseParts, RootFacts,
+    ReleaseDocument, ReleaseParts, RootFacts, stored_max,
 };
 pub use names::{ChannelName, ChannelNameError, TargetName, part_path};
 pub use rollout::{HostPlace, Percent, PercentError, Rollout, STAGES_MAX, Stage};

@@ -102,6 +102,17 @@ proptest! {
 }
 
 #[test]
+fn a_frame_that_is_longer_than_its_blocks_can_be_is_refused() {
+    let (_, summary) = framed(&image(&[1; 40]), 8);
+    let mut index = summary.index.clone();
+    let last = index.len() - 36;
+    for (len, is_good) in [(8 * 4096 + 8, true), (8 * 4096 + 4096, false), (u32::MAX, false)] {
+        index[last..last + 4].copy_from_slice(&len.to_le_bytes());
+        assert_eq!(Index::parse_unverified(&index).is_ok(), is_good, "{len}");
+    }
+}
+
+#[test]
 fn the_frames_are_a_zstd_file_of_the_image() {
     let image = image(&(0..=255).collect::<Vec<u8>>());
     let (frames, _) = framed(&image, 16);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use slipway_images::frames::{Frame, FrameIndex, FramesError, Index};
 use slipway_images::patch::PatchError;
-use slipway_images::release::{Part, ReleaseDocument};
+use slipway_images::release::{KERNEL_MAX, Part, ReleaseDocument, stored_max};
 use slipway_images::verity::{BlockIndex, VerityError};
 use thiserror::Error;
 use zstd::stream::read::Decoder;
@@ -15,8 +15,8 @@ use crate::release::{ReleaseSource, TakeBlock};
 
 /// Frames with no more bytes than this between them are fetched at once: a request costs as much.
 const GAP: u64 = 8 << 10;
-/// The largest part that is held in memory, before its digest has been compared and it is decompressed.
-const HELD_MAX: u64 = 64 << 20;
+/// The largest part that is held in memory, before its digest has been compared and it is decompressed: a kernel image.
+const HELD_MAX: u64 = stored_max(KERNEL_MAX);
 const BLOCK: usize = 4096;
 /// Decompression keeps at most two to the power of this many bytes: 8 MiB.
 const WINDOW_LOG: u32 = 23;
