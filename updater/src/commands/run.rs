@@ -8,7 +8,9 @@ use slipway_updater::host_agent::{self, HostAgent, OpenError};
 use slipway_updater::machine::State;
 use slipway_updater::net::Client;
 use slipway_updater::restart::{LockNote, Restarts, Wait, Wake, release_locks};
-use slipway_updater::update::{Settings, SettingsError, Then, Updater, look, prepare, proceed};
+use slipway_updater::update::{
+    CatalogError, Settings, SettingsError, Then, UpdateError, Updater, look, prepare, proceed,
+};
 
 use super::metrics;
 use super::settle::{Only, restart_machine};
@@ -106,7 +108,11 @@ fn pass(root: &Path, agent: &mut HostAgent) -> anyhow::Result<Report> {
         return Ok(Report::of("updates are switched off", None));
     }
     let restarts = Restarts::of_host(root, &updater.settings, &updater.client, agent.now(), false)?;
-    let mut check = look(&updater, agent)?;
+    let mut check = match look(&updater, agent) {
+        // `check`, by somebody who looks.
+        Err(UpdateError::Catalog(error @ CatalogError::InUse)) => return Ok(Report::of(error.to_string(), None)),
+        looked => looked?,
+    };
     let release = prepare(&updater, agent, &mut check)?;
     let passed = proceed(&updater, agent, &restarts, &check, release.as_ref())?;
     let did = passed.installed.as_ref().map_or_else(|| check.choice().summary(), in_words);

@@ -19,14 +19,17 @@ pub struct ClientOptions {
     pub stall: Duration,
     /// Bytes each second that a body must bring, on average since it began.
     pub least_rate: u64,
+    /// The same where it can be had from somebody else.
+    pub good_rate: u64,
     /// The average counts only after so long.
     pub grace: Duration,
 }
 
 impl Default for ClientOptions {
-    /// 30 s; 1 KiB each second after 60 s.
+    /// 30 s; 1 KiB each second after 60 s, 32 KiB where there is somebody else.
     fn default() -> Self {
-        Self { stall: Duration::from_secs(30), least_rate: 1 << 10, grace: Duration::from_mins(1) }
+        let (stall, grace) = (Duration::from_secs(30), Duration::from_mins(1));
+        Self { stall, least_rate: 1 << 10, good_rate: 32 << 10, grace }
     }
 }
 
@@ -93,6 +96,9 @@ pub enum HttpError {
         /// First byte that it sends.
         found: u64,
     },
+    /// The server sends a range, and no header `Content-Range` that can be understood.
+    #[error("the server sends a part of the file and doesn't say which")]
+    NoRange,
 }
 
 impl HttpError {
@@ -101,7 +107,7 @@ impl HttpError {
         match self {
             Self::NoAnswer(error) => !matches!(**error, ureq::Error::BadUri(_) | ureq::Error::Tls(_)),
             Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::WrongRange { .. } => false,
+            Self::WrongRange { .. } | Self::NoRange => false,
         }
     }
 }
@@ -125,6 +131,13 @@ impl Client {
         Self { agent, options }
     }
 
+    /// The same for a server that another can stand in for: it must be faster.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        let options = ClientOptions { least_rate: self.options.good_rate, ..self.options };
+        Self { agent: self.agent.clone(), options }
+    }
+
     /// Asks for a file, or for some bytes of it; `None` when it isn't there (404, and 403, by which object stores say so).
     pub fn get(&self, url: &str, range: Option<Range>) -> Result<Option<Answer>, HttpError> {
         let mut request = self.agent.get(url);
@@ -135,13 +148,11 @@ impl Client {
         let response = request.call().map_err(|error| HttpError::NoAnswer(Box::new(error)))?;
         let sent = match (response.status().as_u16(), range) {
             (200, _) => None,
-            (206, Some(asked)) => {
-                let sent = sent_range(&response);
-                match sent {
-                    Some((found, _)) if found == asked.start => sent,
-                    _ => return Err(HttpError::WrongRange { asked: asked.start, found: sent.map_or(0, |(at, _)| at) }),
-                }
-            }
+            (206, Some(Range { start: asked, .. })) => match sent_range(&response) {
+                Some((found, _)) if found != asked => return Err(HttpError::WrongRange { asked, found }),
+                None => return Err(HttpError::NoRange),
+                sent => sent,
+            },
             (403 | 404 | 410, _) => return Ok(None),
             (status, _) => return Err(HttpError::Status(status)),
         };

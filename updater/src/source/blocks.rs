@@ -116,7 +116,10 @@ impl<'a> BlocksSource<'a> {
                 let mut stored = vec![0; usize::try_from(entry.len).unwrap_or(usize::MAX)];
                 reader.fill(&mut stored)?;
                 match index.decode(FrameIndex(next), &stored) {
-                    Ok(bytes) => hand_on(index, FrameIndex(next), &bytes, take)?,
+                    Ok(bytes) => {
+                        reader.vouch();
+                        hand_on(index, FrameIndex(next), &bytes, take)?;
+                    }
                     Err(error @ FramesError::WrongFrame(_)) => {
                         wrong = Some(error);
                         break;

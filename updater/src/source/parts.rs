@@ -76,18 +76,25 @@ pub struct Traffic {
 #[derive(Debug)]
 pub struct Parts {
     client: Client,
+    /// For places that others can stand in for.
+    impatient: Client,
     patience: Patience,
     places: Vec<Known>,
     /// The place that is asked first: the one that answered last.
     preferred: usize,
+    /// Times in a row that what came was wrong and several places had a share in it.
+    doubts: usize,
     traffic: Traffic,
 }
 
-/// A place, and why it isn't asked any more.
+/// A place, and what is known of it.
 #[derive(Debug)]
 struct Known {
     place: Place,
+    /// Why it isn't asked any more.
     given_up: Option<String>,
+    /// Some of what nobody has vouched for yet came from it.
+    has_share: bool,
 }
 
 /// Why a place brought nothing.
@@ -103,8 +110,9 @@ enum Trouble {
 impl Parts {
     /// The parts of a repository that is in all of these places, the best one first.
     pub fn new(places: Vec<Place>, client: Client, patience: Patience) -> Self {
-        let places = places.into_iter().map(|place| Known { place, given_up: None }).collect();
-        Self { client, patience, places, preferred: 0, traffic: Traffic::default() }
+        let places = places.into_iter().map(|place| Known { place, given_up: None, has_share: false }).collect();
+        let impatient = client.impatient();
+        Self { client, impatient, patience, places, preferred: 0, doubts: 0, traffic: Traffic::default() }
     }
 
     /// What was fetched so far.
@@ -117,8 +125,8 @@ impl Parts {
         self.places.iter().filter_map(|known| Some(format!("{} {}", known.place, known.given_up.as_ref()?)))
     }
 
-    /// Bytes of a part, as they come. They are not checked; where they turn out to be others than were signed, the place is
-    /// to be [blamed](Self::blame).
+    /// Bytes of a part, as they come. They are not checked: whoever does says whether they [are right](Self::vouch) or
+    /// [wrong](Self::blame).
     pub fn open(&mut self, part: Part, range: Range<u64>) -> PartReader<'_> {
         let end = range.end.min(part.size);
         let here = vec![Attempt::default(); self.places.len()];
@@ -135,15 +143,30 @@ impl Parts {
             let mut reader = self.open(part, 0..part.size);
             reader.fill(&mut bytes)?;
             if Digest::of(&bytes) == part.sha256 {
+                self.vouch();
                 return Ok(bytes);
             }
             self.blame(part, "sends other bytes than were signed")?;
         }
     }
 
-    /// The place that delivered last has sent something else than was signed: it isn't asked any more. An error when it was
-    /// the last one.
+    /// All that came until now is what was signed.
+    pub fn vouch(&mut self) {
+        self.doubts = 0;
+        self.places.iter_mut().for_each(|known| known.has_share = false);
+    }
+
+    /// What came since the last [`vouch`](Self::vouch) is not what was signed, and is to be asked for again. If one place sent all of it,
+    /// that one isn't asked any more. Else it isn't known which of them was wrong: the last one is asked for all of it, and is to blame
+    /// where that goes on. An error when no place is left.
     pub fn blame(&mut self, part: Part, what: &str) -> Result<(), PartError> {
+        let shares =
+            self.places.iter_mut().map(|known| usize::from(std::mem::take(&mut known.has_share))).sum::<usize>();
+        if shares > 1 && self.doubts < self.places.len() {
+            self.doubts += 1;
+            return Ok(());
+        }
+        self.doubts = 0;
         if let Some(known) = self.places.get_mut(self.preferred) {
             known.given_up = Some(what.to_owned());
         }
@@ -157,7 +180,7 @@ impl Parts {
     }
 
     fn unavailable(&self, part: Part, here: &[Attempt]) -> PartError {
-        let reasons = self.places.iter().enumerate().map(|(index, Known { place, given_up })| {
+        let reasons = self.places.iter().enumerate().map(|(index, Known { place, given_up, .. })| {
             let here = here.get(index).and_then(|attempt| attempt.said.as_deref());
             format!("{place} {}", given_up.as_deref().or(here).unwrap_or("was not asked"))
         });
@@ -166,18 +189,20 @@ impl Parts {
         PartError::Unavailable { part: part.sha256, reasons }
     }
 
-    /// Asks one place for the bytes of a part from `range.start` on.
+    /// Asks one place for the bytes of a part from `range.start` on. One that is slow won't do where it `is_replaceable`.
     fn ask(
         &mut self,
         index: usize,
         part: Part,
         range: &Range<u64>,
         goes_on: bool,
+        is_replaceable: bool,
     ) -> Result<Box<dyn Read + Send>, Trouble> {
         let path = part_path(&part.sha256);
         self.traffic.requests += 1;
+        let client = if is_replaceable { &self.impatient } else { &self.client };
         match &self.places[index].place {
-            Place::Url(url) => get(&self.client, &url.join(&path), part, range, goes_on),
+            Place::Url(url) => get(client, &url.join(&path), part, range, goes_on),
             Place::Folder(folder) => open_file(&folder.join(path), part, range),
         }
     }
@@ -197,7 +222,7 @@ fn get(
     let answer = client.get(url, asked).map_err(|error| {
         let said = format!("fails: {}", chain(&error));
         match error {
-            HttpError::WrongRange { .. } => Trouble::Everywhere(said),
+            HttpError::WrongRange { .. } | HttpError::NoRange => Trouble::Everywhere(said),
             error if error.may_pass() => Trouble::Passing(said),
             _ => Trouble::Here(said),
         }
@@ -263,6 +288,11 @@ struct Attempt {
 }
 
 impl PartReader<'_> {
+    /// All that was read until now is what was signed.
+    pub fn vouch(&mut self) {
+        self.parts.vouch();
+    }
+
     /// Fills the buffer.
     pub fn fill(&mut self, buf: &mut [u8]) -> Result<(), PartError> {
         let mut done = 0;
@@ -294,6 +324,7 @@ impl PartReader<'_> {
                     self.at += count as u64;
                     self.since += count as u64;
                     self.parts.traffic.bytes += count as u64;
+                    self.parts.places[self.parts.preferred].has_share = true;
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => self.body = Some(body),
@@ -327,7 +358,8 @@ impl PartReader<'_> {
                 self.here.iter_mut().for_each(|attempt| attempt.failed = false);
                 continue;
             };
-            match self.parts.ask(index, self.part, &(self.at..self.end), self.is_whole) {
+            let is_replaceable = in_turn.clone().any(|other| other != index && !self.here[other].failed);
+            match self.parts.ask(index, self.part, &(self.at..self.end), self.is_whole, is_replaceable) {
                 Ok(body) => {
                     self.parts.preferred = index;
                     self.since = 0;

@@ -193,7 +193,10 @@ fn read_head(parts: &mut Parts, patch: &PatchPart) -> Result<Head, SourceError> 
         match Head::parse(&bytes, &sha256) {
             Err(error @ PatchError::WrongHead { .. }) => blame(parts, patch.part(), &error)?,
             Err(error) => return Err(error.into()),
-            Ok(head) if head.patch_len(size) == patch.size => return Ok(head),
+            Ok(head) if head.patch_len(size) == patch.size => {
+                parts.vouch();
+                return Ok(head);
+            }
             Ok(_) => return Err(SourceError::ForeignPatch("has another length than was signed")),
         }
     }
@@ -208,7 +211,10 @@ fn maker(parts: &mut Parts, patch: Part, head: &Head, number: usize) -> Result<W
         parts.open(patch, start..start + len).fill(&mut stored)?;
         match head.maker(number, stored) {
             Err(error @ PatchError::WrongWindow { .. }) => blame(parts, patch, &error)?,
-            made => return Ok(made?),
+            made => {
+                parts.vouch();
+                return Ok(made?);
+            }
         }
     }
 }

@@ -55,7 +55,10 @@ pub enum CatalogError {
     },
     /// Trusted metadata can't be kept or read.
     #[error("trusted metadata can't be kept")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    /// Another process reads or writes it: for seconds, or for as long as it installs something.
+    #[error("another slipway-agent asks the repository, or installs what it offers; try again when it is done")]
+    InUse,
     /// The repository can't be believed, or not be reached.
     #[error("{place}: the repository can't be used")]
     Tuf {
@@ -94,19 +97,32 @@ pub enum CatalogError {
     },
 }
 
+impl From<StoreError> for CatalogError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(_) => Self::InUse,
+            error => Self::Store(error),
+        }
+    }
+}
+
 /// A repository whose metadata is up to date.
 #[derive(Debug)]
 pub struct Catalog {
+    /// Where the metadata came from.
     place: Place,
+    /// This one and after it the others.
+    places: Vec<Place>,
+    client: net::Client,
     repository: Repository<DirStore, PlaceTransport>,
     documents: PathBuf,
     patience: Patience,
 }
 
 impl Catalog {
-    /// Brings the metadata of a repository up to date: from the first of these places where that can be done. Where none can
-    /// and one may later, they are asked again, a few times. The root of the host's file system is at `root`; what it
-    /// trusts at the very first time is the file `anchor`. `clock` is believed as far as metadata lets it.
+    /// Brings the metadata of a repository up to date, from the first of these places where that can be done. The root of the
+    /// host's file system is at `root`; what it trusts at the very first time is the file `anchor`. `clock` is believed as far as
+    /// metadata lets it.
     pub fn refresh(
         root: &Path,
         anchor: &Path,
@@ -116,31 +132,27 @@ impl Catalog {
         clock: Clock,
     ) -> Result<Self, CatalogError> {
         let folder = root.join(TRUST_FOLDER);
-        begin(&folder, anchor)?;
+        let patience = Patience { attempts: patience.attempts.min(ROUNDS), ..patience };
+        again(patience, |error| matches!(error, CatalogError::InUse), || begin(&folder, anchor))?;
         let refresh = |place: &Place| -> Result<_, TufError> {
             let store = DirStore::open(&folder)?;
             let transport = PlaceTransport::new(place, client);
             Client::open(store, transport, ClientLimits::default(), clock)?.refresh()
         };
-        let patience = Patience { attempts: patience.attempts.min(ROUNDS), ..patience };
-        let at_any_place = || {
-            let mut failures = Failures::new();
-            for place in places {
-                match refresh(place) {
-                    Ok(repository) => return Ok((place.clone(), repository)),
-                    Err(error) => failures.push((place, error)),
-                }
-            }
-            Err(failures)
-        };
-        let passes = |failures: &Failures<'_>| failures.iter().any(|(place, error)| may_pass(place, error));
-        let (place, repository) = again(patience, passes, at_any_place).map_err(nowhere)?;
-        Ok(Self { place, repository, documents: root.join(DOCUMENTS_FOLDER), patience })
+        let (place, repository) = anywhere(places, patience, refresh)?;
+        let others = places.iter().filter(|other| **other != place).cloned();
+        let places = std::iter::once(place.clone()).chain(others).collect();
+        Ok(Self { place, places, client: client.clone(), repository, documents: root.join(DOCUMENTS_FOLDER), patience })
     }
 
     /// Where it was read.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Where all else can be read, that place first.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// The time that counted: the clock's, or a later one that is known to have passed.
@@ -169,9 +181,8 @@ impl Catalog {
 
     /// A document as it is signed now, kept or fetched.
     fn document(&mut self, name: &TargetName) -> Result<Vec<u8>, CatalogError> {
-        let place = self.place.to_string();
-        let failed = |source| CatalogError::Tuf { place: place.clone(), source: Box::new(source) };
-        let target = self.repository.find(&TargetPath::new(name.as_str())?).map_err(failed)?;
+        let target = self.repository.find(&TargetPath::new(name.as_str())?);
+        let target = target.map_err(|source| nowhere(vec![(&self.place, source)]))?;
         let size = target.file().length;
         if size > DOCUMENT_MAX as u64 {
             return Err(CatalogError::TooLarge { name: name.to_string(), size });
@@ -186,12 +197,12 @@ impl Catalog {
         {
             return Ok(bytes);
         }
-        let mut bytes = Vec::new();
-        let download = || {
-            bytes.clear();
-            self.repository.download(&target, &mut bytes)
+        let download = |place: &Place| {
+            let mut bytes = Vec::new();
+            let mut transport = PlaceTransport::new(place, &self.client);
+            self.repository.download_from(&mut transport, &target, &mut bytes).map(|()| bytes)
         };
-        again(self.patience, |error| may_pass(&self.place, error), download).map_err(failed)?;
+        let (_, bytes) = anywhere(&self.places, self.patience, download)?;
         // It is for the next time only: what can't be kept is fetched again.
         let _ = replace::for_now(&kept, &bytes);
         Ok(bytes)
@@ -200,6 +211,27 @@ impl Catalog {
 
 /// What went wrong, by place.
 type Failures<'a> = Vec<(&'a Place, TufError)>;
+
+/// Does it at the first of these places where that can be done. Where it can't be at any, and one of them may be better later, they are
+/// asked again, a few times.
+fn anywhere<T>(
+    places: &[Place],
+    patience: Patience,
+    act: impl Fn(&Place) -> Result<T, TufError>,
+) -> Result<(Place, T), CatalogError> {
+    let in_turn = || {
+        let mut failures = Failures::new();
+        for place in places {
+            match act(place) {
+                Ok(done) => return Ok((place.clone(), done)),
+                Err(error) => failures.push((place, error)),
+            }
+        }
+        Err(failures)
+    };
+    let passes = |failures: &Failures<'_>| failures.iter().any(|(place, error)| may_pass(place, error));
+    again(patience, passes, in_turn).map_err(nowhere)
+}
 
 /// Does it until it is done, or fails in a way that doesn't pass, or there is no more patience.
 fn again<T, E>(patience: Patience, passes: impl Fn(&E) -> bool, mut act: impl FnMut() -> Result<T, E>) -> Result<T, E> {
@@ -220,6 +252,7 @@ fn again<T, E>(patience: Patience, passes: impl Fn(&E) -> bool, mut act: impl Fn
 /// Whether asking a place again later may help.
 fn may_pass(place: &Place, error: &TufError) -> bool {
     match (place, error) {
+        (_, TufError::Store(StoreError::Busy(_))) => true,
         (Place::Url(_), TufError::Transport { source, .. }) => {
             source.downcast_ref::<HttpError>().is_none_or(HttpError::may_pass)
         }

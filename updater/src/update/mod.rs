@@ -164,7 +164,7 @@ impl Updater {
         };
         let verified = VerifiedRelease::from_document_verified_by_caller(target(release));
         let admitted = agent.admit_on(&verified, &terms)?;
-        let mut parts = Parts::new(self.places_from(check), self.client.clone(), self.patience);
+        let mut parts = Parts::new(check.catalog.places().to_vec(), self.client.clone(), self.patience);
         let running = agent.disk().booted();
         let by_patch = Costs::of(release, running).choose() == Tier::Patch;
         // Without it, the kernel image comes whole.
@@ -178,13 +178,6 @@ impl Updater {
             patch_failure: agent.patch_failure().map(str::to_owned),
             given_up: parts.given_up().collect(),
         })
-    }
-
-    /// The places, the one first that the metadata came from.
-    fn places_from(&self, check: &Check) -> Vec<Place> {
-        let first = check.catalog.place().clone();
-        let others = self.places.iter().filter(|place| **place != first).cloned();
-        std::iter::once(first.clone()).chain(others).collect()
     }
 }
 

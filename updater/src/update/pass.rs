@@ -3,7 +3,7 @@
 use slipway_images::release::ReleaseDocument;
 use thiserror::Error;
 
-use super::{Check, Installed, LastCheck, UpdateError, Updater};
+use super::{CatalogError, Check, Installed, LastCheck, UpdateError, Updater};
 use crate::agent::{Agent, AgentError, Outcome, Surroundings, chain};
 use crate::disk::device::BlockDevice;
 use crate::ledger::LedgerStore;
@@ -50,6 +50,10 @@ pub fn look<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     agent: &Agent<D, S, W>,
 ) -> Result<Check, UpdateError> {
     let checked = updater.check(agent);
+    if matches!(checked, Err(UpdateError::Catalog(CatalogError::InUse))) {
+        // What came of the other look is kept.
+        return checked;
+    }
     let before = LastCheck::load(&updater.root);
     let mut last = match &checked {
         Ok(check) => LastCheck::of(agent.now(), check),
@@ -75,7 +79,11 @@ pub fn prepare<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     if let Some(withdrawal) = check.armed().and_then(|offer| offer.withdrawn.as_ref()) {
         agent.recall(&withdrawal.reason)?;
     }
-    updater.release(check)
+    let release = updater.release(check);
+    if let Err(error) = &release {
+        note_failure(updater, error);
+    }
+    release
 }
 
 /// Installs the release that [was chosen](prepare), if there is one, and lets the host restart into what is installed. Both may have to wait.
@@ -86,9 +94,12 @@ pub fn proceed<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     check: &Check,
     release: Option<&ReleaseDocument>,
 ) -> Result<Passed, PassError> {
-    let passed = go_on(updater, agent, restarts, check, release)?;
-    note_wait(updater, agent, check, &passed);
-    Ok(passed)
+    let passed = go_on(updater, agent, restarts, check, release);
+    match &passed {
+        Ok(passed) => note_wait(updater, agent, check, passed),
+        Err(error) => note_failure(updater, error),
+    }
+    passed
 }
 
 fn go_on<D: BlockDevice, S: LedgerStore, W: Surroundings>(
@@ -128,6 +139,15 @@ fn go_on<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     Ok(Passed { installed, then })
 }
 
+/// What went wrong with the version that was chosen is kept with the choice. What the ledger says of it is for the next attempt.
+fn note_failure(updater: &Updater, error: &dyn std::error::Error) {
+    if let Some(last) = LastCheck::load(&updater.root) {
+        let summary = format!("{}, and that went wrong: {}", last.summary, chain(error));
+        // It is for people to read, here and below: what is decided next time is not decided by it.
+        let _ = LastCheck { summary, ..last }.keep(&updater.root);
+    }
+}
+
 /// What is waited for is kept, and told when it is something else than the last time.
 fn note_wait<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     updater: &Updater,
@@ -152,6 +172,5 @@ fn note_wait<D: BlockDevice, S: LedgerStore, W: Surroundings>(
     if passed.installed.is_some() {
         last.armed = check.chosen().map(Urgency::from);
     }
-    // It is for people to read: what is decided next time is not decided by it.
     let _ = last.keep(&updater.root);
 }

@@ -12,6 +12,7 @@ mod http;
 #[path = "../../../../tests/src/updates/lock_server.rs"]
 #[allow(dead_code, reason = "the scenarios on virtual machines use more of it")]
 mod lock_server;
+mod places;
 mod publish;
 mod run;
 mod server;

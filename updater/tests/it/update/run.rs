@@ -25,7 +25,7 @@ use crate::level_p::recorded::RecordedDisk;
 use crate::level_p::world::{Release, TestAgent, agent, factory};
 
 /// A repository, and the files of a host that trusts it.
-struct World {
+pub struct World {
     folder: TempDir,
     root: TempDir,
     repository: Repository,
@@ -33,7 +33,7 @@ struct World {
 
 impl World {
     /// A repository with these releases.
-    fn with<'a>(releases: impl IntoIterator<Item = &'a Arc<Release>>) -> Self {
+    pub fn with<'a>(releases: impl IntoIterator<Item = &'a Arc<Release>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut repository = Repository::new(folder.path());
         for release in releases {
@@ -50,12 +50,17 @@ impl World {
         self.root.path()
     }
 
-    fn serve(&self, rule: impl Fn(&str, usize) -> Fault + Send + Sync + 'static) -> Server {
+    pub fn serve(&self, rule: impl Fn(&str, usize) -> Fault + Send + Sync + 'static) -> Server {
         Server::start(self.folder(), rule)
     }
 
     fn updater(&self, places: impl IntoIterator<Item = Place>) -> Updater {
-        updater(self.root(), &self.repository, places.into_iter().collect())
+        self.updater_at(self.root(), places)
+    }
+
+    /// The updater of another host.
+    pub fn updater_at(&self, root: &Path, places: impl IntoIterator<Item = Place>) -> Updater {
+        updater(root, &self.repository, places.into_iter().collect())
     }
 
     /// One that reads the folder itself.
@@ -86,7 +91,7 @@ pub fn updater(root: &Path, repository: &Repository, places: Vec<Place>) -> Upda
 }
 
 /// Updates as far as a version that waits for the next boot; nothing if there is none.
-fn update(updater: &Updater, agent: &mut TestAgent) -> Result<Option<Installed>, UpdateError> {
+pub fn update(updater: &Updater, agent: &mut TestAgent) -> Result<Option<Installed>, UpdateError> {
     let mut check = updater.check(agent)?;
     let Some(release) = updater.release(&mut check)? else { return Ok(None) };
     updater.install(agent, &check, &release).map(Some)

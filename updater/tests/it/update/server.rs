@@ -38,6 +38,10 @@ pub enum Fault {
     Mangled,
     /// Changes this byte of the body.
     Flipped(u64),
+    /// Changes the first byte of the body, and ends the connection after this many.
+    Spoilt(u64),
+    /// Sends a range and doesn't say which.
+    Unnamed,
     /// Answers with this status.
     Status(u16),
     /// Sends elsewhere.
@@ -115,12 +119,19 @@ impl Server {
         if fault == Fault::Mangled {
             body.rotate_left(1);
         }
-        if let Fault::Flipped(at) = fault {
-            let at = place(at) % body.len();
-            body[at] ^= 1;
+        match fault {
+            Fault::Flipped(at) => {
+                let at = place(at) % body.len();
+                body[at] ^= 1;
+            }
+            Fault::Spoilt(_) => body[0] ^= 1,
+            _ => {}
         }
         let len = body.len();
         match &range {
+            Some(_) if fault == Fault::Unnamed => {
+                write!(stream, "HTTP/1.1 206 Partial Content\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n")?;
+            }
             Some(range) => write!(
                 stream,
                 "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {}-{}/{total}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n",
@@ -129,7 +140,7 @@ impl Server {
             )?,
             None => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n")?,
         }
-        if let Fault::Cut(at) | Fault::Stall(at) = fault {
+        if let Fault::Cut(at) | Fault::Stall(at) | Fault::Spoilt(at) = fault {
             body.truncate(place(at));
         }
         self.log.lock().unwrap()[number].sent = body.len() as u64;

@@ -17,7 +17,7 @@ use crate::level_p::world::Release;
 
 const QUICK: Patience = Patience { first: Duration::from_millis(2), longest: Duration::from_millis(8), attempts: 6 };
 
-fn client() -> Client {
+pub fn client() -> Client {
     Client::new(ClientOptions { stall: Duration::from_millis(400), ..ClientOptions::default() })
 }
 
@@ -25,19 +25,27 @@ pub fn url(server: &Server) -> Place {
     Place::Url(BaseUrl::new(&server.url()).unwrap())
 }
 
-fn repository(folder: &Path) -> (std::sync::Arc<Release>, ReleaseDocument) {
+pub fn repository(folder: &Path) -> (std::sync::Arc<Release>, ReleaseDocument) {
     let release = Release::new(2);
     let document = Repository::new(folder).add(&release);
     (release, document)
 }
 
+/// Blocks with their numbers, what was fetched for them, and which places were given up.
+pub type Fetched = (Vec<(u64, Vec<u8>)>, Traffic, Vec<String>);
+
 /// Everything that was asked for, in order of blocks; or why it can't be had.
-fn fetched(
+fn fetched(document: &ReleaseDocument, places: Vec<Place>, wanted: &[Range<u64>]) -> Result<Fetched, String> {
+    fetched_with(client(), document, places, wanted)
+}
+
+pub fn fetched_with(
+    client: Client,
     document: &ReleaseDocument,
     places: Vec<Place>,
     wanted: &[Range<u64>],
-) -> Result<(Vec<(u64, Vec<u8>)>, Traffic, Vec<String>), String> {
-    let mut parts = Parts::new(places, client(), QUICK);
+) -> Result<Fetched, String> {
+    let mut parts = Parts::new(places, client, QUICK);
     let mut source = BlocksSource::new(document, &mut parts);
     let mut blocks = Vec::new();
     let wants = |index| wanted.iter().any(|range| range.contains(&index));
@@ -52,7 +60,7 @@ fn fetched(
     Ok((blocks, parts.traffic(), given_up))
 }
 
-fn expected(release: &Release, wanted: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
+pub fn expected(release: &Release, wanted: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
     let block = |index: u64| {
         let start = usize::try_from(index).unwrap() * 4096;
         (index, release.root[start..start + 4096].to_vec())
@@ -120,6 +128,7 @@ fn s20_a_server_that_is_wrong_is_left_for_the_next_and_named() {
     let faults = [
         (Fault::Whole, "answers a range with the whole file"),
         (Fault::Shifted, "the server sends bytes from"),
+        (Fault::Unnamed, "the server sends a part of the file and doesn't say which"),
         (Fault::Mangled, "sends other bytes than were signed"),
         (Fault::Flipped(50_000), "sends other bytes than were signed"),
         (Fault::Status(404), ""),
@@ -183,7 +192,12 @@ fn s20_a_body_that_trickles_is_cut_off() {
     fs::write(folder.path().join("file"), [7; 150]).unwrap();
     let server = Server::start(folder.path(), |_, _| Fault::Trickle(Duration::from_millis(10)));
     let read = |least_rate| {
-        let options = ClientOptions { stall: Duration::from_secs(10), least_rate, grace: Duration::from_millis(500) };
+        let options = ClientOptions {
+            stall: Duration::from_secs(10),
+            least_rate,
+            good_rate: 0,
+            grace: Duration::from_millis(500),
+        };
         let answer = Client::new(options).get(&format!("{}file", server.url()), None).unwrap().unwrap();
         let mut bytes = Vec::new();
         ({ answer }.body.read_to_end(&mut bytes), bytes.len())

@@ -16,8 +16,10 @@ use slipway_updater::ledger::{BootId, UnixSeconds};
 use slipway_updater::machine::{State, Which};
 use slipway_updater::net::{Client, ClientOptions};
 use slipway_updater::restart::{LockNote, Permit, Restarts, Wait, release_locks};
-use slipway_updater::source::Place;
-use slipway_updater::update::{FleetLock, LastCheck, Passed, Then, Updater, look, prepare, proceed};
+use slipway_updater::source::{Patience, Place};
+use slipway_updater::update::{
+    CatalogError, FleetLock, LastCheck, Passed, Then, UpdateError, Updater, look, prepare, proceed,
+};
 
 use super::fleet_lock::address;
 use super::lock_server::LockServer;
@@ -307,4 +309,49 @@ fn the_journal_is_told_what_happens_and_a_wait_only_once() {
             (MessageId::Waits, label, slot),
         ]
     );
+}
+
+#[test]
+fn what_goes_wrong_with_the_version_that_was_chosen_is_kept_with_the_choice() {
+    let world = World::new(&[]);
+    let (mut agent, updater) = (world.agent(), &world.updater);
+    let restarts = Restarts::of_host(&updater.root, &updater.settings, &updater.client, NOW, false).unwrap();
+    let mut pass_without = |folder: &str| {
+        let mut check = look(updater, &agent).unwrap();
+        assert!(world.last().summary.ends_with("is to be taken"), "{:?}", world.last());
+        let [here, away] = [folder, "away"].map(|name| world.repository.folder.join(name));
+        fs::rename(&here, &away).unwrap();
+        let passed = prepare(updater, &mut agent, &mut check).map(|release| {
+            proceed(updater, &mut agent, &restarts, &check, release.as_ref()).unwrap_err();
+        });
+        fs::rename(&away, &here).unwrap();
+        (passed.is_ok(), world.last().summary)
+    };
+    let (is_prepared, said) = pass_without("targets");
+    assert!(
+        !is_prepared && said.contains("and that went wrong: ") && said.contains("the repository can't be used"),
+        "{said}"
+    );
+    let (is_prepared, said) = pass_without("parts");
+    assert!(is_prepared && said.contains("is to be taken, and that went wrong: can't get the hash tree"), "{said}");
+}
+
+#[test]
+fn a_look_while_another_is_under_way_says_so_and_forgets_nothing() {
+    let world = World::new(&[]);
+    let agent = world.agent();
+    let check = look(&world.updater, &agent).unwrap();
+    let before = world.last();
+    let error = look(&world.updater, &agent).unwrap_err();
+    assert!(matches!(error, UpdateError::Catalog(CatalogError::InUse)), "{error:?}");
+    assert_eq!(world.last(), before);
+    // One that ends soon is waited for.
+    let patience = Patience { first: Duration::from_secs(1), longest: Duration::from_secs(8), attempts: 3 };
+    let waiting = Updater { patience, ..world.updater.clone() };
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(check);
+    });
+    look(&waiting, &agent).unwrap();
+    other.join().unwrap();
 }
