@@ -117,8 +117,7 @@ fn what_a_thief_made_of_time_and_versions_ends_with_his_keys() {
             site.refresh(NOW.after(20)).unwrap();
         }
         assert_eq!(other.newest(&site.path("repo")), "1", "{roles:?} {last}");
-        // With the root it drops what the thief has signed, and no later than when it looks again, what time it is by that.
-        let _ = deceived.channel(&site.path("repo"), NOW.after(100));
+        // With the root it drops what the thief has signed, and what time it is by that.
         assert_eq!(deceived.newest(&site.path("repo")), "1", "{roles:?} {last}");
         for version in 2..=4 {
             site.try_add(version, "stable", NOW.after(20 + version)).unwrap();
@@ -126,4 +125,28 @@ fn what_a_thief_made_of_time_and_versions_ends_with_his_keys() {
         assert_eq!(deceived.newest(&site.path("repo")), "4");
         site.is_whole(4);
     }
+}
+
+#[test]
+fn an_older_state_that_a_thief_has_named_gives_way_to_the_timestamp_of_an_export() {
+    let site = Site::new();
+    let path = site.path("repo/metadata/timestamp.json");
+    let published = || Published::read(&site.repo(), Roots::of_repository(&site.repo()).unwrap().all()).unwrap();
+    site.add(1);
+    let older = published().metadata.unwrap().timestamp.snapshot.clone();
+    site.add(2);
+    let [host, other] = [(); 2].map(|()| Host::new(&site.root()));
+    assert_eq!(host.newest(&site.path("repo")), "2");
+    let exported = fs::read(&path).unwrap();
+    let mut thief = (*published().metadata.unwrap().timestamp).clone();
+    thief.snapshot = older;
+    thief.header.version = MetadataVersion::new(50).unwrap();
+    let key: SigningKey = keys::read(&site.keys().key_path(TopRole::Timestamp), &nobody).unwrap();
+    let roots = Roots::of_repository(&site.repo()).unwrap();
+    fs::write(&path, UnsignedRole::new(thief).sign(&key).finish(roots.newest()).unwrap().bytes()).unwrap();
+    assert_eq!(published().releases.len(), 1, "the list shows it");
+    site.rotate(&[TopRole::Timestamp]);
+    fs::write(&path, exported).unwrap();
+    site.refresh(NOW.after(20)).unwrap();
+    assert_eq!([host, other].map(|host| host.newest(&site.path("repo"))), ["2", "2"]);
 }
