@@ -193,12 +193,16 @@ impl KeyFolder {
         for role in ONLINE {
             let (next, path) = (self.next_key_path(role), self.key_path(role));
             let (public, public_path) = (file::public_path(&next), file::public_path(&path));
-            let is_named =
-                |public: &Path| Ok::<_, KeysError>(role.of(&root).key_ids.contains(&file::read_public(public)?.id()));
-            let is_next = if public.exists() { is_named(&public) } else { Ok(false) };
-            // One that can't be read is in nobody's way while the root names the key that is in place.
-            if !is_next.or_else(|error| if is_named(&public_path).unwrap_or(false) { Ok(false) } else { Err(error) })? {
+            if !public.exists() {
                 continue;
+            }
+            let is_named = |file: &Path| file::read_public(file).map(|key| role.of(&root).key_ids.contains(&key.id()));
+            match is_named(&public) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                // One that can't be read is in nobody's way while the root names the key that is in place.
+                Err(_) if matches!(is_named(&public_path), Ok(true)) => continue,
+                Err(error) => return Err(error),
             }
             // The public half last, since it says whose the private one is.
             for (from, to) in [(next, path), (public, public_path)] {

@@ -111,8 +111,8 @@ impl From<StoreError> for CatalogError {
 pub struct Catalog {
     /// Where the metadata came from.
     place: Place,
-    /// This one and after it the others.
-    places: Vec<Place>,
+    /// Where else it may be.
+    others: Vec<Place>,
     client: net::Client,
     repository: Repository<DirStore, PlaceTransport>,
     documents: PathBuf,
@@ -140,9 +140,8 @@ impl Catalog {
             Client::open(store, transport, ClientLimits::default(), clock)?.refresh()
         };
         let (place, repository) = anywhere(places, patience, refresh)?;
-        let others = places.iter().filter(|other| **other != place).cloned();
-        let places = std::iter::once(place.clone()).chain(others).collect();
-        Ok(Self { place, places, client: client.clone(), repository, documents: root.join(DOCUMENTS_FOLDER), patience })
+        let others = places.iter().filter(|other| **other != place).cloned().collect();
+        Ok(Self { place, others, client: client.clone(), repository, documents: root.join(DOCUMENTS_FOLDER), patience })
     }
 
     /// Where it was read.
@@ -151,8 +150,8 @@ impl Catalog {
     }
 
     /// Where all else can be read, that place first.
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    pub fn places(&self) -> impl Iterator<Item = &Place> + Clone {
+        std::iter::once(&self.place).chain(&self.others)
     }
 
     /// The time that counted: the clock's, or a later one that is known to have passed.
@@ -202,7 +201,7 @@ impl Catalog {
             let mut transport = PlaceTransport::new(place, &self.client);
             self.repository.download_from(&mut transport, &target, &mut bytes).map(|()| bytes)
         };
-        let (_, bytes) = anywhere(&self.places, self.patience, download)?;
+        let (_, bytes) = anywhere(self.places(), self.patience, download)?;
         // It is for the next time only: what can't be kept is fetched again.
         let _ = replace::for_now(&kept, &bytes);
         Ok(bytes)
@@ -214,14 +213,14 @@ type Failures<'a> = Vec<(&'a Place, TufError)>;
 
 /// Does it at the first of these places where that can be done. Where it can't be at any, and one of them may be better later, they are
 /// asked again, a few times.
-fn anywhere<T>(
-    places: &[Place],
+fn anywhere<'a, T>(
+    places: impl IntoIterator<Item = &'a Place> + Clone,
     patience: Patience,
     act: impl Fn(&Place) -> Result<T, TufError>,
 ) -> Result<(Place, T), CatalogError> {
-    let in_turn = || {
+    let in_turn = move || {
         let mut failures = Failures::new();
-        for place in places {
+        for place in places.clone() {
             match act(place) {
                 Ok(done) => return Ok((place.clone(), done)),
                 Err(error) => failures.push((place, error)),

@@ -164,7 +164,7 @@ impl Updater {
         };
         let verified = VerifiedRelease::from_document_verified_by_caller(target(release));
         let admitted = agent.admit_on(&verified, &terms)?;
-        let mut parts = Parts::new(check.catalog.places().to_vec(), self.client.clone(), self.patience);
+        let mut parts = Parts::new(check.catalog.places().cloned().collect(), self.client.clone(), self.patience);
         let running = agent.disk().booted();
         let by_patch = Costs::of(release, running).choose() == Tier::Patch;
         // Without it, the kernel image comes whole.

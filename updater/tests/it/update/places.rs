@@ -35,10 +35,14 @@ fn s20_nobody_is_blamed_for_what_another_place_sent() {
             assert_eq!(words.contains(&server.url()), blamed == Some(number), "{number}: {words}");
         }
     }
-    // Two that break off, again and again, and never send what was signed: it ends, and both are named.
-    let bad = [1, 2].map(|_| with_frames(folder.path(), &document, Fault::Spoilt(70_000)));
-    let error = fetched_with(client(), &document, bad.iter().map(url).collect(), &[10..30]).unwrap_err();
-    assert!(bad.iter().all(|server| error.contains(&server.url())), "{error}");
+    // Two that break off in each frame, or after it, and never send what was signed: it ends, and both are named.
+    for (cut, requests) in [(5_000, 9), (70_000, 3)] {
+        let bad = [1, 2].map(|_| with_frames(folder.path(), &document, Fault::Spoilt(cut)));
+        let error = fetched_with(client(), &document, bad.iter().map(url).collect(), &[10..30]).unwrap_err();
+        assert!(bad.iter().all(|server| error.contains(&server.url())), "{error}");
+        // The index; a frame from both, as often as there are places and once more, and from the other alone. Or from each.
+        assert_eq!(bad.iter().map(|server| server.log().len()).sum::<usize>(), requests);
+    }
 }
 
 #[test]
